@@ -1,0 +1,199 @@
+"""Client of the staging server: one method a route, our types in and out, our errors raised.
+
+It does not retry; callers know whether a body can be sent twice.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import IO, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+import urllib3
+
+from staging_io.http import Body, HttpClient, bearer
+from staging_protocol.api import (
+    Bundle,
+    BundlePage,
+    BundleToken,
+    CreatedBundle,
+    Explanation,
+    Info,
+    Lease,
+    NewBundle,
+    NewSweep,
+    Pin,
+    Problem,
+    Report,
+    Sealed,
+    Sweep,
+    Usage,
+)
+from staging_protocol.digests import Digest
+from staging_protocol.errors import ERRORS, InternalError, InvalidRequest, SourceUnavailable, StagingError, Unavailable
+from staging_protocol.manifest import Manifest
+from staging_protocol.owners import OwnerReference
+from staging_protocol.tokens import BundleId, Token
+from staging_protocol.wire import decode, encode
+
+T = TypeVar("T")
+
+_MAX_ANSWER = 64 * 1024 * 1024
+"""Bytes; a manifest of 10,000 files has 3 MB. What is larger did not come from our server."""
+
+
+class StagingClient:
+    """One server and one identity; safe to use from several threads."""
+
+    def __init__(self, *, url: str, token: Token | None, http: HttpClient, allow_plain_http: bool = False) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+        self._http = http
+        self._allow_plain_http = allow_plain_http
+
+    # --- submitters
+
+    def info(self) -> Info:
+        """Ask what the server is and allows."""
+        return self._call("GET", "/v1/info", answer=Info)
+
+    def create(self, namespace: str, bundle: NewBundle, *, idempotency_key: str) -> CreatedBundle:
+        """Create a bundle; the same key and body give the same bundle with a new token."""
+        path = f"/v1/namespaces/{quote(namespace, safe='')}/bundles"
+        return self._call("POST", path, body=bundle, answer=CreatedBundle, headers={"Idempotency-Key": idempotency_key})
+
+    def put_blob(self, namespace: str, digest: Digest, *, size: int, content: IO[bytes] | Iterable[bytes]) -> None:
+        """Upload one whole blob of `size` bytes, which the server verifies; doing it again is harmless."""
+        path = f"/v1/namespaces/{quote(namespace, safe='')}/blobs/{digest}"
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        self._send("PUT", path, body=content, headers=headers)
+
+    def seal(self, namespace: str, bundle: BundleId) -> Sealed:
+        """Close the bundle to further files."""
+        return self._call("POST", f"{_path(namespace, bundle)}/seal", answer=Sealed)
+
+    def bundle(self, namespace: str, bundle: BundleId) -> Bundle:
+        """Return the bundle as it stands."""
+        return self._call("GET", _path(namespace, bundle), answer=Bundle)
+
+    def bundles(self, namespace: str | None, *, cursor: str | None = None, limit: int | None = None) -> BundlePage:
+        """Return one page of the bundles of a namespace, or of all (operators)."""
+        root = "/v1/bundles" if namespace is None else f"/v1/namespaces/{quote(namespace, safe='')}/bundles"
+        query = urlencode({name: value for name, value in (("cursor", cursor), ("limit", limit)) if value is not None})
+        return self._call("GET", f"{root}?{query}" if query else root, answer=BundlePage)
+
+    def explain(self, namespace: str, bundle: BundleId) -> Explanation:
+        """Return every claim that keeps the bundle, in words, and its reports."""
+        return self._call("GET", f"{_path(namespace, bundle)}/explain", answer=Explanation)
+
+    def bind(self, namespace: str, bundle: BundleId, owner: OwnerReference) -> Bundle:
+        """Name the Kubernetes object whose life keeps the bundle."""
+        return self._call("PUT", f"{_path(namespace, bundle)}/owner", body=owner, answer=Bundle)
+
+    def lease(self, namespace: str, bundle: BundleId, lease: Lease) -> Bundle:
+        """Hold the bundle for some seconds from now."""
+        return self._call("PUT", f"{_path(namespace, bundle)}/lease", body=lease, answer=Bundle)
+
+    def pin(self, namespace: str, bundle: BundleId, pin: Pin) -> Bundle:
+        """Hold the bundle with a reason."""
+        return self._call("PUT", f"{_path(namespace, bundle)}/pin", body=pin, answer=Bundle)
+
+    def unpin(self, namespace: str, bundle: BundleId) -> Bundle:
+        """Take the pin away."""
+        return self._call("DELETE", f"{_path(namespace, bundle)}/pin", answer=Bundle)
+
+    def new_token(self, namespace: str, bundle: BundleId) -> BundleToken:
+        """Make a new bundle token; the old one stays valid for an overlap."""
+        return self._call("POST", f"{_path(namespace, bundle)}/token", answer=BundleToken)
+
+    def delete(self, namespace: str, bundle: BundleId) -> None:
+        """End the bundle now."""
+        self._send("DELETE", _path(namespace, bundle))
+
+    # --- pods
+
+    def manifest(self, namespace: str, bundle: BundleId) -> Manifest:
+        """Return what the job needs."""
+        return self._call("GET", f"{_path(namespace, bundle)}/manifest", answer=Manifest)
+
+    def report(self, namespace: str, bundle: BundleId, report: Report) -> None:
+        """Tell how resolving ended."""
+        self._send("POST", f"{_path(namespace, bundle)}/reports", body=encode(report), headers=_JSON)
+
+    def file_request(self, namespace: str, bundle: BundleId, path: str) -> tuple[str, dict[str, str]]:
+        """Return URL and headers that read the staged file `<kind>/<percent-encoded name>`."""
+        url = f"{self._url}{_path(namespace, bundle)}/files/{path}"
+        return url, self._authorization(url)
+
+    # --- operators
+
+    def usage(self) -> Usage:
+        """Return bytes and counts of all namespaces."""
+        return self._call("GET", "/v1/usage", answer=Usage)
+
+    def sweep(self, sweep: NewSweep) -> Sweep:
+        """Sweep now, or say what a sweep would do."""
+        return self._call("POST", "/v1/sweeps", body=sweep, answer=Sweep)
+
+    # --- one way out
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer: type[T],
+        body: msgspec.Struct | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
+        data = None if body is None else encode(body)
+        return _read(self._send(method, path, body=data, headers={**_JSON, **(headers or {})}), into=answer)
+
+    def _send(
+        self, method: str, path: str, *, body: Body | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        url = self._url + path
+        with self._http.open(
+            method, url, body=body, headers={**(headers or {}), **self._authorization(url)}
+        ) as response:
+            data = response.read(_MAX_ANSWER)
+            if response.status >= 400:  # noqa: PLR2004 - RFC 9110, section 15.5
+                raise problem_error(response, data)
+            return data
+
+    def _authorization(self, url: str) -> dict[str, str]:
+        if self._token is None:
+            return {}
+        return bearer(self._token, url=url, allow_plain_http=self._allow_plain_http)
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def problem_error(response: urllib3.BaseHTTPResponse, data: bytes) -> StagingError:
+    """Return the error that a refusal of the server (or of a proxy before it) stands for."""
+    try:
+        problem = decode(data, into=Problem)
+    except InvalidRequest:
+        kind = Unavailable if response.status in {502, 503, 504} else InternalError
+        return kind(f"the server, or a proxy before it, answered {response.status} without saying why")
+    kind_of_problem = ERRORS.get(problem.code, InternalError)
+    detail = f"{problem.detail} (missing: {', '.join(problem.missing)})" if problem.missing else problem.detail
+    return kind_of_problem(detail, retry_after=retry_after(response.headers))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After header; its date form (which needs a clock) counts as none."""
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else None
+
+
+def _read(data: bytes, *, into: type[T]) -> T:
+    try:
+        return decode(data, into=into)
+    except InvalidRequest as error:
+        msg = f"the answer is not one of a staging server: {error.detail}"
+        raise SourceUnavailable(msg) from error
+
+
+def _path(namespace: str, bundle: BundleId) -> str:
+    return f"/v1/namespaces/{quote(namespace, safe='')}/bundles/{bundle}"
