@@ -5,6 +5,7 @@ CPython finds its library relative to its program's real path, which is all that
 `bin/python` is a relative link, as in archives made by conda-pack and venv-pack.
 """
 
+import gzip
 import sys
 import sysconfig
 import tarfile
@@ -39,5 +40,8 @@ def pack(archive: tarfile.TarFile) -> None:
 
 
 if __name__ == "__main__":
-    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz", compresslevel=1) as stream:
+    with (
+        gzip.GzipFile(fileobj=sys.stdout.buffer, mode="wb", compresslevel=1) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as stream,
+    ):
         pack(stream)
