@@ -1,0 +1,75 @@
+# The only entry: what a person runs is what CI runs.
+#
+#   make demo        the main job on this machine: stage, resolve, resubmit, refuse, expire
+#   make test        all tests that need no other program        make lint     style, types, layers, spelling
+#   make test-all    the same with real servers (nginx, …)       make format   write the style
+#   make test-kube   the checks of demo-kube, on a cluster       make docs     write the generated pages
+#   make demo-kube   real Spark jobs on the current cluster      make bench    side by side with peers
+#
+# Paths are relative and unquoted on purpose: the folder may have any name.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGES := staging_protocol staging_io staging_server resolver init_container submission
+TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES)
+
+.PHONY: setup demo demo-kube test test-all test-kube lint format docs bench lock ci clean
+
+setup: .venv/complete
+
+# A marker, so that a second run starts at once; the lock or the project file changing makes it anew.
+.venv/complete: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; install Python 3.11 or newer, or set PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; set PYTHON=python3.11 (or newer)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: $(PYTHON) has no venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "make: setting up .venv (once, about a minute)" >&2
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@touch $@
+
+demo: setup
+	@$(BIN)/python -m tests.end_to_end.demo
+
+demo-kube: setup
+	@$(BIN)/python -m tests.kube.demo
+
+test: setup
+	$(PYTEST) -m "not services and not kube"
+
+test-all: setup
+	$(PYTEST) -m "not kube"
+
+test-kube: setup
+	$(BIN)/python -m pytest -m kube tests/kube
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m docs.generate --check
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: setup
+	$(BIN)/python -m docs.generate
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+# Needs uv; names no registry, so that the lock works with any.
+lock:
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--all-extras --group dev pyproject.toml --output-file requirements.lock
+
+ci: lint
+	$(PYTEST) -m "not kube" --cov --cov-report=term:skip-covered
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist .coverage*
