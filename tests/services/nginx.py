@@ -1,0 +1,168 @@
+"""A real nginx on loopback: the one of this machine, or Debian's package unpacked into the user's cache folder.
+
+Unpacking needs no root: `apt-get download` fetches the packages, `dpkg -x` unpacks them, and the program runs there.
+The caller gives the `location` blocks; everything nginx writes stays in the caller's folder.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_UNPACKED: Final = Path.home() / ".cache" / "spark-staging" / "nginx"
+_PACKAGES: Final = ("nginx", "nginx-common")
+_STARTED_WITHIN: Final = 20.0
+"""Seconds; nginx itself needs 50 ms, a busy machine more."""
+_STOPPED_WITHIN: Final = 10.0
+
+_CONFIGURATION: Final = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+worker_processes {workers};
+worker_rlimit_nofile 8192;
+{user}
+events {{ worker_connections 4096; }}
+http {{
+  default_type application/octet-stream;
+  access_log {access_log};
+  sendfile on;
+  tcp_nopush on;
+  keepalive_timeout 65;
+  keepalive_requests 100000;
+  client_max_body_size 0;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    root {root};
+    {locations}
+  }}
+  {more}
+}}
+"""
+
+
+class NginxMissing(Exception):
+    """nginx is not on this machine and could not be fetched; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """A running nginx; `root` is the folder that it serves, `pid` that of the master process."""
+
+    pid: int
+    port: int
+    root: Path
+    access_log: Path
+
+    @property
+    def url(self) -> str:
+        """Where the root of the server is."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def find_nginx() -> Path | None:
+    """Return the program, or None when it is neither installed nor unpacked in the cache folder."""
+    installed = shutil.which("nginx", path="/usr/local/sbin:/usr/sbin:/sbin:" + os.defpath) or shutil.which("nginx")
+    for candidate in (installed, _UNPACKED / "usr/sbin/nginx"):
+        if candidate is not None and Path(candidate).is_file():
+            return Path(candidate)
+    return None
+
+
+def fetch_nginx() -> Path:
+    """Return the program, fetching and unpacking Debian's packages when there is none.
+
+    Raises:
+        NginxMissing: this is no Debian, or its package sources cannot be reached.
+    """
+    found = find_nginx()
+    if found is not None:
+        return found
+    _UNPACKED.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_UNPACKED.parent) as folder:
+        _download(Path(folder))
+        _unpack(Path(folder))
+    return _UNPACKED / "usr/sbin/nginx"
+
+
+@contextmanager
+def running_nginx(
+    folder: Path, *, locations: str = "location / { }", more: str = "", workers: str = "1", access_log: bool = True
+) -> Iterator[Nginx]:
+    """Run nginx over `folder/www` on a free port until the block ends.
+
+    `locations` stands inside the `server` block, `more` behind it inside `http`.
+
+    Raises:
+        NginxMissing: see `fetch_nginx`, or it did not start; the message has its words.
+    """
+    program, port, root = fetch_nginx(), _free_port(), folder / "www"
+    root.mkdir(parents=True, exist_ok=True)
+    log = folder / "access.log"
+    configuration = _CONFIGURATION.format(
+        folder=folder, port=port, root=root, workers=workers, locations=locations, more=more,
+        access_log=log if access_log else "off",
+        # Started by root, workers would be an account that may not read the caller's folder.
+        user="user root;" if os.geteuid() == 0 else "",
+    )  # fmt: skip
+    (folder / "nginx.conf").write_text(configuration)
+    command = [str(program), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_until_it_listens(process, port=port, errors=folder / "error.log")
+        yield Nginx(pid=process.pid, port=port, root=root, access_log=log)
+    finally:
+        process.terminate()
+        process.wait(_STOPPED_WITHIN)
+
+
+def _download(folder: Path) -> None:
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        msg = "nginx is not installed, and without apt-get and dpkg it cannot be fetched: install it"
+        raise NginxMissing(msg)
+    done = subprocess.run(["apt-get", "download", *_PACKAGES], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        msg = f"nginx is not installed, and apt-get cannot download it: {done.stderr.strip()[-400:]}"
+        raise NginxMissing(msg)
+
+
+def _unpack(folder: Path) -> None:
+    tree = folder / "tree"
+    for package in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(package), str(tree)], check=True)
+    try:
+        tree.rename(_UNPACKED)
+    except OSError:
+        if not (_UNPACKED / "usr/sbin/nginx").is_file():  # else another run was faster
+            raise
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_until_it_listens(process: subprocess.Popen[bytes], *, port: int, errors: Path) -> None:
+    deadline = time.monotonic() + _STARTED_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+    said = errors.read_text()[-400:] if errors.exists() else "nothing"
+    msg = f"nginx does not start; it says: {said}"
+    raise NginxMissing(msg)
