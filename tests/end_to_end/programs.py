@@ -51,7 +51,7 @@ class Server:
         return {
             **_CLEAN,
             "SPARK_STAGING_SERVER_PORT": str(self.port),
-            "SPARK_STAGING_SERVER_DATA_FOLDER": str(self.folder / "data"),
+            "SPARK_STAGING_SERVER_STORAGE__FOLDER": str(self.folder / "data"),
             **{f"SPARK_STAGING_SERVER_{name}": value for name, value in self.settings.items()},
         }
 
