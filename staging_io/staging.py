@@ -8,9 +8,8 @@ from typing import IO, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-import urllib3
 
-from staging_io.http import Body, HttpClient, bearer
+from staging_io.http import Answer, Body, HttpClient, bearer
 from staging_protocol.api import (
     Bundle,
     BundlePage,
@@ -29,7 +28,17 @@ from staging_protocol.api import (
     Usage,
 )
 from staging_protocol.digests import Digest
-from staging_protocol.errors import ERRORS, InternalError, InvalidRequest, SourceUnavailable, StagingError, Unavailable
+from staging_protocol.errors import (
+    ERRORS,
+    BundleExpired,
+    Denied,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    StagingError,
+    Unauthenticated,
+    Unavailable,
+)
 from staging_protocol.manifest import Manifest
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId, Token
@@ -156,7 +165,7 @@ class StagingClient:
             method, url, body=body, headers={**(headers or {}), **self._authorization(url)}
         ) as response:
             data = response.read(_MAX_ANSWER)
-            if response.status >= 400:  # noqa: PLR2004 - RFC 9110, section 15.5
+            if response.status >= 300:  # noqa: PLR2004 - RFC 9110, section 15.4: our server never redirects these routes
                 raise problem_error(response, data)
             return data
 
@@ -169,16 +178,38 @@ class StagingClient:
 _JSON = {"Content-Type": "application/json"}
 
 
-def problem_error(response: urllib3.BaseHTTPResponse, data: bytes) -> StagingError:
+def problem_error(response: Answer, data: bytes) -> StagingError:
     """Return the error that a refusal of the server (or of a proxy before it) stands for."""
     try:
         problem = decode(data, into=Problem)
     except InvalidRequest:
-        kind = Unavailable if response.status in {502, 503, 504} else InternalError
-        return kind(f"the server, or a proxy before it, answered {response.status} without saying why")
+        return _unexplained(response)
     kind_of_problem = ERRORS.get(problem.code, InternalError)
     detail = f"{problem.detail} (missing: {', '.join(problem.missing)})" if problem.missing else problem.detail
     return kind_of_problem(detail, retry_after=retry_after(response.headers))
+
+
+def _unexplained(response: Answer) -> StagingError:
+    """Return the error of an answer that is no problem document: a proxy's, or another server's."""
+    status = response.status
+    detail = f"the server, or a proxy before it, answered {status} without saying why"
+    kind = _UNEXPLAINED.get(status, InternalError if status >= 500 else InvalidRequest)  # noqa: PLR2004 - RFC 9110, 15.6
+    if issubclass(kind, NotFound | InvalidRequest):
+        detail += "; is the URL that of a staging server?"
+    return kind(detail, retry_after=retry_after(response.headers))
+
+
+_UNEXPLAINED: Mapping[int, type[StagingError]] = {
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    408: Unavailable,
+    410: BundleExpired,
+    429: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -191,8 +222,8 @@ def _read(data: bytes, *, into: type[T]) -> T:
     try:
         return decode(data, into=into)
     except InvalidRequest as error:
-        msg = f"the answer is not one of a staging server: {error.detail}"
-        raise SourceUnavailable(msg) from error
+        msg = f"the answer is not one of a staging server; is the URL right? ({error.detail})"
+        raise InvalidRequest(msg) from error
 
 
 def _path(namespace: str, bundle: BundleId) -> str:

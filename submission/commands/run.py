@@ -1,0 +1,75 @@
+"""`spark-staging run`."""
+
+from typing import Any
+
+import click
+
+from submission.commands.options import (
+    StagingCommand,
+    connection_options,
+    namespace_option,
+    pod_options,
+    progress_option,
+    settings_of,
+)
+
+
+@click.command("run", cls=StagingCommand, context_settings={"ignore_unknown_options": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- spark-submit [OPTIONS] APP [ARGUMENTS]")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and the command; ask no server, run nothing.")
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: spark.kubernetes.context.")
+@pod_options
+@namespace_option
+@connection_options
+@progress_option
+def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
+    """Stage what a spark-submit command names, and run it.
+
+    Dependencies are taken from --jars, --files, --py-files, --archives, from the properties spark.jars, spark.files,
+    spark.submit.pyFiles, spark.archives, and from the main resource.  The exit code is that of spark-submit.
+
+    \b
+    Examples:
+      spark-staging run -- spark-submit --master k8s://https://HOST:6443 --deploy-mode cluster \\
+          --conf spark.kubernetes.container.image=IMAGE --jars lib.jar --class demo.Main app.jar 10
+      spark-staging run --dry-run -- spark-submit --master k8s://https://HOST:6443 main.py
+    """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    from submission.job_plan import plan
+    from submission.progress import in_words, shown
+    from submission.run import dry_run, run, shell_line
+    from submission.settings import Environment
+    from submission.spark_submit import parse
+    from submission.stage import Staged
+
+    def told(staged: Staged) -> None:
+        click.echo(
+            f"bundle {staged.id}: {len(staged.files)} files, {in_words(staged.bytes_staged)} uploaded, "
+            f"{in_words(staged.bytes_held)} held, {staged.requests} requests, {staged.seconds:.2f} s",
+            err=True,
+        )
+
+    settings = settings_of(parameters)
+    job = plan(
+        parse(parameters["command"]),
+        settings=settings,
+        namespace=parameters["namespace"],
+        spark_version=parameters["spark_version"],
+        spark_files=parameters["spark_files"],
+        environment=Environment.read(),
+    )
+    if parameters["dry_run"]:
+        command = dry_run(job, settings=settings, say=lambda text: click.echo(text, err=True))
+        click.echo(shell_line(command))
+        return
+    from submission.connection import connected
+
+    with connected(settings) as connection, shown(parameters["progress"]) as progress:
+        code = run(
+            job,
+            connection=connection,
+            settings=settings,
+            progress=progress,
+            context=parameters["context"],
+            staged_notice=told,
+        )
+    click.get_current_context().exit(code)

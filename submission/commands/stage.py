@@ -1,0 +1,157 @@
+"""`spark-staging stage`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from submission.commands.options import (
+    Output,
+    StagingCommand,
+    connection_options,
+    dependency_options,
+    namespace_option,
+    output_option,
+    progress_option,
+    settings_of,
+    write_private,
+)
+
+if TYPE_CHECKING:
+    from submission.classify import Dependency
+    from submission.progress import Progress
+    from submission.settings import Settings
+    from submission.stage import Staged
+
+
+@click.command("stage", cls=StagingCommand)
+@dependency_options
+@click.option("--show-token", is_flag=True, help="Put the bundle token into the result.")
+@click.option(
+    "--bundle-token-file", type=click.Path(path_type=Path), help="Write the bundle token to this file (0600)."
+)
+@namespace_option
+@connection_options
+@output_option
+@progress_option
+def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
+    """Stage local dependencies and print the bundle.
+
+    Local files are uploaded unless the server has their content; remote URIs are kept in the bundle's manifest;
+    local: URIs are in the container already and are left alone.
+
+    \b
+    Examples:
+      spark-staging stage --jars 'lib/*.jar' --files data.csv app.jar
+      spark-staging stage --py-files pkg.zip --archives env.tar.gz#env main.py -o json
+      spark-staging stage app.jar --bundle-token-file token
+      spark-staging resolve bundle:ID --token-file token --into here
+    """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    from submission.progress import shown
+
+    settings = settings_of(parameters)
+    with shown(parameters["progress"]) as progress:
+        staged = stage_named(parameters, settings=settings, progress=progress)
+    if parameters["bundle_token_file"] is not None:
+        write_private(parameters["bundle_token_file"], staged.token.text + "\n")
+    print_staged(staged, output=parameters["output"], show_token=parameters["show_token"])
+
+
+def dependencies_of(parameters: dict[str, Any]) -> list["Dependency"]:
+    """Return what the options and the main resource name.
+
+    Raises:
+        InvalidRequest: nothing is named, or an entry is no dependency.
+    """
+    from staging_protocol.manifest import Kind
+    from submission.classify import OPTIONS, main_dependency, named, split_list
+
+    lists = {
+        Kind.JAR: parameters["jars"],
+        Kind.FILE: parameters["files"],
+        Kind.PYFILE: parameters["py_files"],
+        Kind.ARCHIVE: parameters["archives"],
+    }
+    found = [
+        item
+        for kind, values in lists.items()
+        for value in values
+        for item in named(kind, split_list(value), by=OPTIONS[kind])
+    ]
+    if parameters["main"]:
+        found.append(main_dependency(parameters["main"]))
+    if not found:
+        msg = "nothing is named; give a main resource, --jars, --files, --py-files or --archives"
+        raise click.UsageError(msg)
+    return found
+
+
+def stage_named(parameters: dict[str, Any], *, settings: "Settings", progress: "Progress") -> "Staged":
+    """Stage what the options name."""
+    from submission.connection import connected
+    from submission.settings import DEFAULT_NAMESPACE
+    from submission.stage import Stager
+
+    dependencies = dependencies_of(parameters)
+    with connected(settings) as connection:
+        namespace = settings.namespace or DEFAULT_NAMESPACE
+        stager = Stager(connection, settings=settings, namespace=namespace, progress=progress)
+        return stager.stage(dependencies, application=application_name(parameters, dependencies))
+
+
+def application_name(parameters: dict[str, Any], dependencies: list["Dependency"]) -> str:
+    """Return `--name`, or the name of the main resource, as spark-submit does it, or of the first dependency."""
+    main = next((item for item in dependencies if item.is_main), dependencies[0])
+    return str(parameters["application"] or main.target)
+
+
+def staged_fields(staged: "Staged", *, show_token: bool) -> dict[str, object]:
+    """Return the result as JSON has it."""
+    fields: dict[str, object] = {
+        "bundle": str(staged.id),
+        "namespace": staged.namespace,
+        "application": staged.application,
+        "expires_at": staged.expires_at.isoformat(),
+        "manifest_digest": str(staged.manifest_digest),
+        "files": [
+            {
+                "kind": str(one.file.dependency.kind),
+                "name": str(one.file.dependency.target),
+                "size": one.version.size,
+                "digest": str(one.digest),
+                "state": str(state),
+            }
+            for one, state in zip(staged.files, staged.states, strict=True)
+        ],
+        "remote": [str(item.uri) for item in staged.classified.remote],
+        "bytes_staged": staged.bytes_staged,
+        "bytes_held": staged.bytes_held,
+        "seconds": round(staged.seconds, 3),
+        "requests": staged.requests,
+        "pod_url": staged.pods.url,
+    }
+    return {**fields, "token": staged.token.text} if show_token else fields
+
+
+def print_staged(staged: "Staged", *, output: Output, show_token: bool) -> None:
+    """Print the result to standard output."""
+    import json
+
+    if output is Output.JSON:
+        click.echo(json.dumps(staged_fields(staged, show_token=show_token), indent=2))
+        return
+    from submission.progress import in_words
+
+    click.echo(f"bundle      {staged.id}")
+    click.echo(f"namespace   {staged.namespace}")
+    click.echo(f"expires     {staged.expires_at.isoformat(timespec='seconds')}")
+    click.echo(f"files       {len(staged.files)} staged, {len(staged.classified.remote)} remote")
+    click.echo(f"uploaded    {staged.bytes_staged} bytes ({in_words(staged.bytes_staged)})")
+    click.echo(f"held        {staged.bytes_held} bytes ({in_words(staged.bytes_held)})")
+    click.echo(f"took        {staged.seconds:.2f} s, {staged.requests} {_plural('request', staged.requests)}")
+    if show_token:
+        click.echo(f"token       {staged.token.text}")
+
+
+def _plural(word: str, number: int) -> str:
+    return word if number == 1 else f"{word}s"

@@ -1,0 +1,30 @@
+"""Tables: drawn on a terminal, plain columns for programs, which count on one line for each row."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print `rows` under `headings` to standard output."""
+    if sys.stdout.isatty():
+        _draw(headings, rows)
+        return
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=SIMPLE_HEAD)
+    for row in rows:
+        # A name is text, never markup: an application may be called [bold].
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)

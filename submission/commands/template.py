@@ -1,0 +1,209 @@
+"""`spark-staging template`."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from staging_protocol.errors import InvalidRequest
+from submission.commands.options import (
+    Output,
+    StagingCommand,
+    connection_options,
+    dependency_options,
+    namespace_option,
+    output_option,
+    pod_options,
+    progress_option,
+    settings_of,
+    write_private,
+)
+
+if TYPE_CHECKING:
+    from submission.settings import Settings
+    from submission.spark_conf import SparkVersion
+    from submission.stage import Staged
+
+
+@click.command("template", cls=StagingCommand)
+@dependency_options
+@click.option(
+    "--into",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for driver.yaml, executor.yaml, and spark.properties.",
+)
+@click.option("--driver-template", type=click.Path(), help="Your own driver template, to be merged.")
+@click.option("--executor-template", type=click.Path(), help="Your own executor template, to be merged.")
+@click.option("-c", "--conf", "conf", multiple=True, metavar="KEY=VALUE", help="Your own properties, to be merged.")
+@click.option("--secret", type=click.Path(path_type=Path), help="Write the Secret with the token as YAML (0600).")
+@pod_options
+@namespace_option
+@connection_options
+@output_option
+@progress_option
+def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
+    """Stage, and write pod templates and --conf lines for a stock spark-submit in cluster mode.
+
+    \b
+    Example:
+      spark-staging template --jars lib.jar app.jar --into pods --secret secret.yaml > lines
+      kubectl apply -f secret.yaml
+      eval "spark-submit --master k8s://... --deploy-mode cluster --class demo.Main $(tr '\\n' ' ' < lines)"
+
+    The last line is the main resource.  pods/spark.properties holds the same properties as the lines.
+    """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    from submission.commands.stage import stage_named
+    from submission.progress import shown
+
+    settings = settings_of(parameters)
+    properties = _own_properties(parameters)
+    spark = _spark_version(parameters)
+    with shown(parameters["progress"]) as progress:
+        staged = stage_named(parameters, settings=settings, progress=progress)
+    told = _Templates(parameters, properties=properties, spark=spark, staged=staged, settings=settings).write()
+    _print(told, staged=staged, parameters=parameters)
+
+
+def _own_properties(parameters: dict[str, Any]) -> dict[str, str]:
+    properties: dict[str, str] = {}
+    for text in parameters["conf"]:
+        key, separator, value = text.partition("=")
+        if not separator:
+            msg = f"--conf {text} is not of the form KEY=VALUE"
+            raise InvalidRequest(msg)
+        properties[key.strip()] = value
+    for role in ("driver", "executor"):
+        if parameters[f"{role}_template"]:
+            properties[f"spark.kubernetes.{role}.podTemplateFile"] = parameters[f"{role}_template"]
+    return properties
+
+
+def _spark_version(parameters: dict[str, Any]) -> "SparkVersion":
+    from submission.settings import Environment
+    from submission.spark_installation import installation, known_version
+
+    if parameters["spark_version"] is not None:
+        return known_version(parameters["spark_version"], None)
+    try:
+        return known_version(None, installation("spark-submit", Environment.read()).version)
+    except InvalidRequest as error:
+        raise InvalidRequest("the version of Spark is not known here; give --spark-version") from error
+
+
+class _Templates:
+    """Everything that is written for one staged bundle."""
+
+    def __init__(
+        self,
+        parameters: dict[str, Any],
+        *,
+        properties: dict[str, str],
+        spark: "SparkVersion",
+        staged: "Staged",
+        settings: "Settings",
+    ) -> None:
+        self._parameters = parameters
+        self._properties = properties
+        self._spark = spark
+        self._staged = staged
+        self._settings = settings
+
+    def write(self) -> dict[str, Any]:
+        """Write templates, properties and the Secret; return what is to be printed."""
+        from staging_protocol.pod_contract import FilesIn, Role
+        from submission import spark_conf
+        from submission.spark_properties import format_properties
+        from submission.templates import own_template, pod_bundle, write_template
+
+        staged, folder = self._staged, self._parameters["folder"]
+        pods = pod_bundle(
+            staged.id,
+            namespace=staged.namespace,
+            server_url=staged.pods.url,
+            manifest_digest=staged.manifest_digest,
+            settings=self._settings,
+        )
+        own = {role: own_template(role, properties=self._properties) for role in Role}
+        properties = self._properties
+        for template in own.values():
+            properties = template.with_python_path(properties)
+        delivery = spark_conf.deliver(
+            staged.classified,
+            size_of=staged.sizes.get,
+            properties=properties,
+            spark=self._spark,
+            spark_files=self._parameters["spark_files"],
+        )
+        _make_folder(folder)
+        files_in = {Role.DRIVER: delivery.driver_files_in, Role.EXECUTOR: FilesIn.WORK}
+        paths = {
+            role: str(write_template(folder, own=own[role], bundle=pods, files_in=files_in[role])) for role in Role
+        }
+        told = {
+            **delivery.properties,
+            **spark_conf.bundle_properties(
+                staged.id, driver_template=paths[Role.DRIVER], executor_template=paths[Role.EXECUTOR]
+            ),
+        }
+        (folder / "spark.properties").write_text(format_properties(told), encoding="utf-8")
+        self._write_secret()
+        return {
+            "bundle": str(staged.id),
+            "namespace": staged.namespace,
+            "properties": told,
+            "main": delivery.main,
+            "bytes_from_driver": delivery.from_driver,
+            "notes": [*delivery.notes, *self._notes(pods.url)],
+        }
+
+    def _write_secret(self) -> None:
+        import yaml
+
+        from submission.bundle_secret import bundle_secret
+
+        staged, path = self._staged, self._parameters["secret"]
+        if path is not None:
+            secret = bundle_secret(staged.id, namespace=staged.namespace, token=staged.token, pods=staged.pods)
+            write_private(path, yaml.safe_dump(secret, sort_keys=False))
+
+    def _notes(self, url: str) -> list[str]:
+        from staging_protocol.pod_contract import TOKEN_KEY, secret_name
+        from submission.templates import is_loopback
+
+        staged, path = self._staged, self._parameters["secret"]
+        notes = (
+            [f"pods cannot reach {url}, which is this machine; set SPARK_STAGING_POD_URL"] if is_loopback(url) else []
+        )
+        if path is not None:
+            return [*notes, f"create the Secret before the job: kubectl apply -f {shlex.quote(str(path))}"]
+        name = secret_name(staged.id)
+        return [
+            *notes,
+            f"pods need the Secret {name} with the bundle token as {TOKEN_KEY}; see --secret FILE",
+        ]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{folder} cannot be made: {error.strerror}"
+        raise InvalidRequest(msg) from error
+
+
+def _print(told: dict[str, Any], *, staged: "Staged", parameters: dict[str, Any]) -> None:
+    if parameters["output"] is Output.JSON:
+        from submission.commands.stage import staged_fields
+
+        click.echo(json.dumps({**staged_fields(staged, show_token=False), **told}, indent=2))
+        return
+    for key, value in told["properties"].items():
+        click.echo(f"--conf {shlex.quote(f'{key}={value}')}")
+    if told["main"] is not None:
+        click.echo(shlex.quote(told["main"]))
+    for note in told["notes"]:
+        click.echo(f"note: {note}", err=True)

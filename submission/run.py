@@ -1,0 +1,189 @@
+"""`spark-staging run`: stage what a spark-submit command names, change the command, run it, mind what keeps the bundle.
+
+    plan → stage → templates and properties → Secret → spark-submit
+                                                 └→ the driver's pod appears: it owns Secret and bundle
+
+When spark-submit ends without a driver's pod, Secret and bundle are deleted; when that cannot be known, they stay, and
+the server's time to live decides.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from staging_io.staging import StagingClient
+from staging_protocol.digests import Digest
+from staging_protocol.errors import StagingError
+from staging_protocol.pod_contract import secret_name
+from staging_protocol.tokens import BundleId
+from submission.bundle_secret import bundle_secret
+from submission.child import run_child
+from submission.cluster import Cluster, cluster
+from submission.connection import Connection
+from submission.driver_watch import DriverWatch, leased
+from submission.job_plan import Plan
+from submission.local_files import found
+from submission.prepare import Prepared, prepare
+from submission.progress import Progress, in_words
+from submission.settings import Settings
+from submission.spark_submit import SubmitCommand
+from submission.stage import Staged, Stager
+from submission.templates import pod_bundle
+
+DRY_BUNDLE: Final = BundleId("dryrun" + "a" * 20)
+"""Stands for the bundle in what a dry run prints."""
+
+
+def dry_run(job: Plan, *, settings: Settings, say: Callable[[str], None]) -> SubmitCommand:
+    """Return the command that would be run, and `say` what would be done; no server is asked."""
+    classified, local = found(job.staged_dependencies)
+    for file in local:
+        say(f"would stage {file.dependency} as {file.dependency.target} ({in_words(file.version.size)})")
+    for item in classified.remote:
+        say(f"pods would fetch {item}")
+    url = settings.pod_url or settings.url or "https://unknown.invalid"
+    pods = pod_bundle(
+        DRY_BUNDLE, namespace=job.namespace, server_url=url, manifest_digest=Digest.of(b""), settings=settings
+    )
+    whole = found(list(job.dependencies))[0]
+    with TemporaryDirectory(prefix="spark-staging-") as folder:
+        sizes = {file.dependency: file.version.size for file in local}
+        prepared = prepare(job, classified=whole, sizes=sizes, pods=pods, folder=Path(folder))
+        say(f"would create the Secret {secret_name(DRY_BUNDLE)} in namespace {job.namespace}")
+        for note in prepared.delivery.notes:
+            say(note)
+        return prepared.command
+
+
+def run(
+    job: Plan,
+    *,
+    connection: Connection,
+    settings: Settings,
+    progress: Progress,
+    context: str | None,
+    staged_notice: Callable[[Staged], None],
+) -> int:
+    """Stage, run spark-submit, and return its exit code.
+
+    Args:
+        job: what is to be done.
+        connection: to the server.
+        settings: of the client.
+        progress: is told about staging, and notices later.
+        context: of the kubeconfig.
+        staged_notice: is told when everything is staged, before Spark starts.
+    """
+    stager = Stager(connection, settings=settings, namespace=job.namespace, progress=progress)
+    staged = stager.stage(job.staged_dependencies, application=job.application)
+    client = connection.client
+    with _deleted_on_failure(client, staged), TemporaryDirectory(prefix="spark-staging-") as folder:
+        pods = pod_bundle(
+            staged.id,
+            namespace=job.namespace,
+            server_url=staged.pods.url,
+            manifest_digest=staged.manifest_digest,
+            settings=settings,
+        )
+        whole = staged.classified if job.submission.is_cluster else found(list(job.dependencies))[0]
+        prepared = prepare(job, classified=whole, sizes=staged.sizes, pods=pods, folder=Path(folder))
+        staged_notice(staged)
+        for note in prepared.delivery.notes:
+            progress.notice(f"note: {note}")
+        context = context or job.submission.properties.get("spark.kubernetes.context")
+        with cluster(
+            kubeconfig=job.environment.get("KUBECONFIG"),
+            context=context,
+            master=job.submission.master,
+            namespace=job.namespace,
+        ) as kubernetes:
+            return _Runner(job, prepared, staged=staged, client=client, kubernetes=kubernetes, progress=progress).run()
+
+
+@contextmanager
+def _deleted_on_failure(client: StagingClient, staged: Staged) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # an interruption too
+        with suppress(StagingError):
+            client.delete(staged.namespace, staged.id)
+        raise
+
+
+class _Runner:
+    """Spark-submit and what stands around it."""
+
+    def __init__(
+        self,
+        job: Plan,
+        prepared: Prepared,
+        *,
+        staged: Staged,
+        client: StagingClient,
+        kubernetes: Cluster,
+        progress: Progress,
+    ) -> None:
+        self._job = job
+        self._prepared = prepared
+        self._staged = staged
+        self._client = client
+        self._kubernetes = kubernetes
+        self._progress = progress
+
+    def run(self) -> int:
+        staged = self._staged
+        self._kubernetes.create_secret(
+            bundle_secret(staged.id, namespace=staged.namespace, token=staged.token, pods=staged.pods)
+        )
+        if self._job.submission.is_cluster:
+            return self._run_in_cluster()
+        try:
+            with leased(self._client, namespace=staged.namespace, bundle=staged.id, notice=self._progress.notice):
+                return self._run_child()
+        finally:
+            self._clear()
+
+    def _run_in_cluster(self) -> int:
+        watch = DriverWatch(
+            cluster=self._kubernetes,
+            client=self._client,
+            namespace=self._staged.namespace,
+            bundle=self._staged.id,
+            notice=self._progress.notice,
+        )
+        try:
+            with watch.looking():
+                return self._run_child()
+        finally:
+            self._settle(watch)
+
+    def _run_child(self) -> int:
+        command = [self._job.program, *self._prepared.command.written()[1:]]
+        return run_child(command, environment=self._prepared.environment)
+
+    def _settle(self, watch: DriverWatch) -> None:
+        """Leave everything to the driver's pod, or clear up when there is none."""
+        try:
+            if not watch.look():
+                self._progress.notice("spark-submit ended without a driver pod; deleting the bundle and its Secret")
+                self._clear()
+        except StagingError as error:
+            self._progress.notice(f"{error.detail}; the bundle {self._staged.id} and its Secret may be left")
+
+    def _clear(self) -> None:
+        self._tried(lambda: self._kubernetes.delete_secret(self._staged.id))
+        self._tried(lambda: self._client.delete(self._staged.namespace, self._staged.id))
+
+    def _tried(self, delete: Callable[[], None]) -> None:
+        try:
+            delete()
+        except StagingError as error:
+            self._progress.notice(f"could not clear up: {error.detail}")
+
+
+def shell_line(command: SubmitCommand) -> str:
+    """Return the command as a shell reads it."""
+    return shlex.join(command.written())

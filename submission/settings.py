@@ -1,0 +1,216 @@
+"""Settings of the submission client: flags first, then the environment, then a TOML file.
+
+The file is `$SPARK_STAGING_CONFIG`, or `~/.config/spark-staging/config.toml` (`$XDG_CONFIG_HOME`); its keys are the
+field names below, and in the environment a field is `SPARK_STAGING_<FIELD>`.  This module alone reads the environment.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.request import getproxies_environment
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from staging_protocol.errors import InvalidRequest
+from staging_protocol.tokens import Token
+
+PREFIX: Final = "SPARK_STAGING_"
+DEFAULT_NAMESPACE: Final = "default"
+"""What Spark uses without `spark.kubernetes.namespace`."""
+
+_ENVIRONMENT: Final = os.environ  # noqa: TID251 - the one place that reads it
+
+
+class Settings(BaseSettings):
+    """All settings of `spark-staging`, documented for `docs/settings.md`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    url: str | None = Field(default=None, description="URL of the staging server, for example http://127.0.0.1:8480.")
+    token: SecretStr | None = Field(
+        default=None,
+        description="Access token. Prefer `token_file`: an environment is inherited by every child process.",
+    )
+    token_file: Path | None = Field(default=None, description="File that holds the access token; wins over `token`.")
+    namespace: str | None = Field(
+        default=None, description="Kubernetes namespace of bundles and jobs. Default: `default`, as Spark does."
+    )
+    allow_plain_http: bool = Field(
+        default=False,
+        description="Send tokens over plain HTTP to other machines, from here and from pods; for trusted networks.",
+    )
+    ca_file: Path | None = Field(default=None, description="PEM file of authorities trusted besides the system's.")
+    pod_url: str | None = Field(
+        default=None, description="URL at which pods reach the staging server. Default: what the server says."
+    )
+    init_image: str | None = Field(
+        default=None,
+        description="Image of the init container. Default: `spark-staging/init` with the tag of this version.",
+    )
+    init_cpu_request: str = Field(default="100m", description="CPU that the init container requests.")
+    init_memory_request: str = Field(default="64Mi", description="Memory that the init container requests.")
+    init_cpu_limit: str = Field(
+        default="1", description="CPU limit of the init container; downloads are hashed, which takes CPU."
+    )
+    init_memory_limit: str = Field(default="128Mi", description="Memory limit of the init container.")
+    uploads: int = Field(default=4, ge=1, le=32, description="Files that are uploaded at the same time.")
+    retry_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="Seconds for which one request is tried again after a transient failure; 0: never.",
+    )
+    stall_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds without a byte after which the server counts as gone."
+    )
+    cache_folder: Path = Field(
+        default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache") / "spark-staging",
+        description="Folder of the digest cache. Default: `~/.cache/spark-staging`; it may be deleted at any time.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+
+    def access_token(self) -> Token | None:
+        """Return the access token of `token_file` or `token`.
+
+        Raises:
+            InvalidRequest: the file cannot be read, or what was given is no token. The token is not repeated.
+        """
+        if self.token_file is not None:
+            return read_token(self.token_file)
+        return None if self.token is None else Token.parse(self.token.get_secret_value())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingReference:
+    """What documentation says about one setting."""
+
+    name: str
+    variable: str
+    default: str
+    description: str
+
+
+def reference() -> Iterator[SettingReference]:
+    """Yield all settings as `docs/settings.md` lists them."""
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default_factory is not None or field.default is None else str(field.default)
+        yield SettingReference(
+            name=name,
+            variable=f"{PREFIX}{name.upper()}",
+            default=default,
+            description=field.description or "",
+        )
+
+
+def read_settings(flags: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings; `flags` that are None were not given.
+
+    Raises:
+        InvalidRequest: a value is wrong, or the file cannot be read.
+    """
+    given: dict[str, Any] = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        msg = f"the settings are not valid (flags, {PREFIX}… or {config_file() or 'no file'}): {wrong}"
+        raise InvalidRequest(msg) from error
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        msg = f"{config_file()} is not a readable TOML file: {error}"
+        raise InvalidRequest(msg) from error
+
+
+def config_file() -> Path | None:
+    """Return the file of settings, or None when nobody named one and the usual one is not there.
+
+    Raises:
+        InvalidRequest: `$SPARK_STAGING_CONFIG` names a file that does not exist.
+    """
+    named = _ENVIRONMENT.get(f"{PREFIX}CONFIG")
+    if named:
+        if not Path(named).is_file():
+            msg = f"{PREFIX}CONFIG names {named}, which is not a file"
+            raise InvalidRequest(msg)
+        return Path(named)
+    usual = _xdg("XDG_CONFIG_HOME", ".config") / "spark-staging" / "config.toml"
+    return usual if usual.is_file() else None
+
+
+def read_token(path: Path) -> Token:
+    """Return the token that `path` holds.
+
+    Raises:
+        InvalidRequest: it cannot be read or holds no token.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        msg = f"the token file {path} cannot be read: {error.strerror}"
+        raise InvalidRequest(msg) from error
+    return Token.parse(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What other programs define in the environment and we follow: Spark's variables and proxies.
+
+    Attributes:
+        spark_home: Spark's installation.
+        spark_conf: folder of `spark-defaults.conf`.
+        master: Spark's fallback for `--master`.
+        deploy_mode: Spark's fallback for `--deploy-mode`.
+        path: where programs are looked up.
+        variables: everything, for a child process.
+    """
+
+    spark_home: Path | None
+    spark_conf: Path | None
+    master: str | None
+    deploy_mode: str | None
+    path: str
+    variables: Mapping[str, str]
+
+    @classmethod
+    def read(cls) -> "Environment":
+        """Return the environment of this process."""
+        home, conf = _ENVIRONMENT.get("SPARK_HOME"), _ENVIRONMENT.get("SPARK_CONF_DIR")
+        return cls(
+            spark_home=Path(home) if home else None,
+            spark_conf=Path(conf) if conf else None,
+            master=_ENVIRONMENT.get("MASTER"),
+            deploy_mode=_ENVIRONMENT.get("DEPLOY_MODE"),
+            path=_ENVIRONMENT.get("PATH", os.defpath),
+            variables=_without_secrets(_ENVIRONMENT),
+        )
+
+
+def proxies() -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return proxies by scheme and the hosts reached without one (`HTTPS_PROXY`, `NO_PROXY`, …)."""
+    found = getproxies_environment()
+    direct = tuple(host.strip() for host in found.pop("no", "").split(",") if host.strip())
+    return {scheme: url for scheme, url in found.items() if scheme in {"http", "https"}}, direct
+
+
+def _without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    # spark-submit and what it starts have no use for our access token.
+    return {name: value for name, value in variables.items() if name != f"{PREFIX}TOKEN"}
+
+
+def _xdg(variable: str, usual: str) -> Path:
+    return Path(_ENVIRONMENT.get(variable) or Path.home() / usual)

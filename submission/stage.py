@@ -1,0 +1,234 @@
+"""Staging: create a bundle, upload what the server wants, seal.
+
+    create  →  held / wanted for each file  →  PUT the wanted, several at a time, each digest once  →  seal
+
+With everything held there is one request and no file bytes.  When anything fails before the seal, the open bundle is
+deleted again.  A file that was written between hashing and uploading is noticed (its version differs, or the server
+finds another digest); then everything is hashed and created once more, and only a second such failure is reported.
+"""
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+
+from staging_protocol.api import CreatedBundle, FileState, NewBundle, NewFile, PodEndpoint
+from staging_protocol.digests import Digest
+from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError, Terminated
+from staging_protocol.tokens import BundleId, Token
+from submission import parallel
+from submission.classify import Classified, Dependency, remote_entries
+from submission.connection import Connection
+from submission.digest_cache import DigestCache
+from submission.hashing import BUFFER, HashedFile, hashed
+from submission.local_files import FileVersion, found
+from submission.progress import Progress
+from submission.retrying import retried
+from submission.settings import Settings
+
+T = TypeVar("T")
+
+_DELETE_SECONDS: Final = 5.0
+"""For clearing up after a failure: the person has waited already, and the bundle's time to live deletes it too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """A sealed bundle and what it took to make it.
+
+    Attributes:
+        classified: everything that was named, in order.
+        files: the staged files, in the order of the request.
+        states: for each of `files`, whether the server had it.
+        token: the bundle token.
+        pods: where pods reach the server.
+        bytes_staged: bytes that were uploaded, each blob once.
+        bytes_held: bytes that the server had already, each blob once.
+        requests: HTTP requests that were sent, repeated ones included.
+    """
+
+    id: BundleId
+    namespace: str
+    application: str
+    classified: Classified
+    files: tuple[HashedFile, ...]
+    states: tuple[FileState, ...]
+    token: Token
+    expires_at: datetime
+    manifest_digest: Digest
+    pods: PodEndpoint
+    bytes_staged: int
+    bytes_held: int
+    seconds: float
+    requests: int
+
+    @property
+    def sizes(self) -> dict[Dependency, int]:
+        """The bytes of each staged dependency."""
+        return {one.file.dependency: one.version.size for one in self.files}
+
+
+class Stager:
+    """Stages into one namespace of one server."""
+
+    def __init__(self, connection: Connection, *, settings: Settings, namespace: str, progress: Progress) -> None:
+        self._client = connection.client
+        self._http = connection.http
+        self._settings = settings
+        self._namespace = namespace
+        self._progress = progress
+
+    def stage(self, dependencies: Sequence[Dependency], *, application: str) -> Staged:
+        """Stage everything submitter-local among `dependencies`.
+
+        Raises:
+            StagingError: what is wrong with a file or with the server; nothing is left behind.
+        """
+        begin = time.monotonic()
+        cache: DigestCache | None = DigestCache(self._settings.cache_folder)
+        while True:
+            classified, local = found(dependencies)
+            stop = threading.Event()
+            files = hashed(local, cache=cache, progress=self._progress, stop=stop)
+            attempt = _Attempt(files=files, classified=classified, application=application, stop=stop)
+            try:
+                created, uploaded = self._bundle(attempt)
+            except DigestMismatch as error:
+                if cache is None:
+                    raise
+                self._progress.notice(f"{error.detail}; reading the files again")
+                cache = None
+                continue
+            return self._result(attempt, created=created, uploaded=uploaded, seconds=time.monotonic() - begin)
+
+    def _bundle(self, attempt: "_Attempt") -> tuple[CreatedBundle, int]:
+        """Create, upload, seal; return the bundle and the bytes uploaded."""
+        created = self._create(attempt)
+        try:
+            uploaded = self._upload(attempt, states=created.files)
+            if not created.sealed:
+                self._retried(lambda: self._client.seal(self._namespace, created.id))
+        except BaseException:  # KeyboardInterrupt too: an open bundle would keep a reservation of the quota
+            attempt.stop.set()
+            self._abandon(created.id)
+            raise
+        return created, uploaded
+
+    def _create(self, attempt: "_Attempt") -> CreatedBundle:
+        key = str(uuid.uuid4())  # the same for all attempts: a lost answer must not leave a second bundle
+        body = attempt.body()
+        created = self._retried(lambda: self._client.create(self._namespace, body, idempotency_key=key))
+        if len(created.files) != len(attempt.files):
+            msg = f"the server answered for {len(created.files)} files, {len(attempt.files)} were named"
+            raise SourceUnavailable(msg)
+        return created
+
+    def _upload(self, attempt: "_Attempt", *, states: Sequence[FileState]) -> int:
+        wanted = {
+            one.digest: one for one, state in zip(attempt.files, states, strict=True) if state is FileState.WANTED
+        }
+        files = list(wanted.values())
+        total = sum(one.version.size for one in files)
+        self._progress.phase("upload", size=total)
+        parallel.each(
+            files, lambda one: self._put(one, stop=attempt.stop), at_once=self._settings.uploads, stop=attempt.stop
+        )
+        return total
+
+    def _put(self, one: HashedFile, *, stop: threading.Event) -> None:
+        def put() -> None:
+            content = _content(one, advance=self._progress.advance, stop=stop)
+            self._client.put_blob(self._namespace, one.digest, size=one.version.size, content=content)
+
+        try:
+            self._retried(put, unless=stop)
+        except DigestMismatch as error:
+            raise _changed(one) from error
+
+    def _retried(self, call: Callable[[], T], *, unless: threading.Event | None = None) -> T:
+        def guarded() -> T:
+            if unless is not None and unless.is_set():
+                raise Terminated("staging was interrupted")
+            return call()
+
+        return retried(guarded, seconds=self._settings.retry_seconds, notice=self._progress.notice)
+
+    def _abandon(self, bundle: BundleId) -> None:
+        with suppress(StagingError):
+            retried(lambda: self._client.delete(self._namespace, bundle), seconds=_DELETE_SECONDS)
+
+    def _result(self, attempt: "_Attempt", *, created: CreatedBundle, uploaded: int, seconds: float) -> Staged:
+        blobs = {one.digest: one.version.size for one in attempt.files}
+        return Staged(
+            id=created.id,
+            namespace=self._namespace,
+            application=attempt.application,
+            classified=attempt.classified,
+            files=attempt.files,
+            states=created.files,
+            token=Token.parse(created.token),
+            expires_at=created.expires_at,
+            manifest_digest=created.manifest_digest,
+            pods=created.pods,
+            bytes_staged=uploaded,
+            bytes_held=sum(blobs.values()) - uploaded,
+            seconds=seconds,
+            requests=self._http.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    files: tuple[HashedFile, ...]
+    classified: Classified
+    application: str
+    stop: threading.Event
+
+    def body(self) -> NewBundle:
+        return NewBundle(
+            application=self.application,
+            files=tuple(
+                NewFile(
+                    kind=one.file.dependency.kind,
+                    name=one.file.dependency.target,
+                    size=one.version.size,
+                    digest=one.digest,
+                )
+                for one in self.files
+            ),
+            remote=remote_entries(self.classified),
+        )
+
+
+def _content(one: HashedFile, *, advance: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
+    """Yield the bytes of the version that was hashed.
+
+    Raises:
+        DigestMismatch: the file is another one by now.
+        Terminated: `stop` was set.
+    """
+    try:
+        with one.file.path.open("rb", buffering=0) as source:
+            if FileVersion.of(os.fstat(source.fileno())) != one.version:
+                raise _changed(one)
+            left = one.version.size
+            while left:
+                if stop.is_set():
+                    raise Terminated("staging was interrupted")
+                part = source.read(min(BUFFER, left))
+                if not part:
+                    raise _changed(one)
+                left -= len(part)
+                yield part
+                advance(len(part))
+    except OSError as error:
+        raise _changed(one) from error
+
+
+def _changed(one: HashedFile) -> DigestMismatch:
+    return DigestMismatch(f"{one.file.dependency} was changed while it was staged")
