@@ -9,13 +9,14 @@ the server answers it, the `exit_code` with which a command or an init container
     │   ├── NotFound, Denied  …   the thing or the right is not there
     │   └── DigestMismatch  …     the bytes are not what was promised
     └── TransientError            the same call may succeed later
-        ├── Unavailable, SourceUnavailable, RequestInProgress, TooManyRequests, InternalError
+        ├── Unavailable, SourceUnavailable, RequestInProgress, RequestTimeout, TooManyRequests, InternalError
         └── SourceChanged         the dependency changed under a download
 
 Foreign exceptions are translated into these once, at the edge of the client that met them, with `raise … from`.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import IntEnum
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -112,6 +113,10 @@ class FilesMissing(PermanentError):
     code, status, exit_code = "files-missing", 409, ExitCode.NOT_FOUND
     title = "Files of the bundle are not staged yet"
 
+    def __init__(self, detail: str, *, retry_after: float | None = None, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.missing = missing
+
 
 class TargetCollision(PermanentError):
     code, status, exit_code = "target-collision", 422, ExitCode.USAGE
@@ -121,6 +126,18 @@ class TargetCollision(PermanentError):
 class BundleExpired(PermanentError):
     code, status, exit_code = "bundle-expired", 410, ExitCode.BUNDLE_EXPIRED
     title = "The bundle has ended"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        ended_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.ended_at = ended_at
+        self.reason = reason
 
 
 class SizeRequired(PermanentError):
@@ -191,6 +208,11 @@ class Terminated(PermanentError):
 class RequestInProgress(TransientError):
     code, status, exit_code = "request-in-progress", 409, ExitCode.UNAVAILABLE
     title = "A request with this Idempotency-Key is still running"
+
+
+class RequestTimeout(TransientError):
+    code, status, exit_code = "request-timeout", 408, ExitCode.UNAVAILABLE
+    title = "The body of the request did not arrive in time"
 
 
 class TooManyRequests(TransientError):

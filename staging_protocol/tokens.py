@@ -21,7 +21,7 @@ from staging_protocol.errors import InvalidRequest
 _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _SECRET_CHARACTERS: Final = 43  # 62**43 > 2**256
 _CRC_CHARACTERS: Final = 6  # 62**6 > 2**32
-_ID_ALPHABET: Final = string.ascii_lowercase + "234567"
+_ID_OF_BYTE: Final = (string.ascii_lowercase + "234567").encode() * 8  # 8 * 32 = 256: each character is as likely
 _ID: Final = re.compile(r"[a-z2-7]{26}")
 _TOKEN: Final = re.compile(r"(ss[ta])_([a-z2-7]{26})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})")
 
@@ -45,7 +45,7 @@ class BundleId(str):
     @classmethod
     def generate(cls) -> Self:
         """Return a new random id."""
-        return cls("".join(secrets.choice(_ID_ALPHABET) for _ in range(26)))
+        return cls(secrets.token_bytes(26).translate(_ID_OF_BYTE).decode())
 
 
 class TokenKind(StrEnum):

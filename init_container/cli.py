@@ -1,0 +1,153 @@
+"""The command `spark-staging-init`: manifest, files, report, exit code.
+
+It is started once in every driver and executor pod, so it loads little and asks for nothing but manifest and files.
+"""
+
+import argparse
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from init_container.settings import InitSettings, log_level, read_settings, root
+from init_container.volumes import folder_of, write_termination_message
+from resolver.report import failure, success, termination_message
+from resolver.resolve import resolve
+from resolver.retry import Attempts, Clock, persistently
+from resolver.run import Progress, Resolved
+from resolver.settings import ResolveSettings
+from resolver.signals import ending_on_signals
+from resolver.sources.choose import Sources
+from resolver.sources.http import HttpSource
+from resolver.sources.staged import StagedSource
+from staging_io.http import HttpClient, HttpSettings
+from staging_io.logs import fields, log_to_stderr
+from staging_io.staging import StagingClient
+from staging_protocol.api import Report
+from staging_protocol.errors import InternalError, StagingError
+
+_REPORT_PATIENCE: Final = 1.0
+"""Seconds that the server gets to take the report: it must not keep Spark waiting, nor a pod that shall end."""
+
+_PROGRESS_EVERY: Final = 5.0
+"""Seconds between two lines about progress."""
+
+log = logging.getLogger("spark_staging.init")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    argparse.ArgumentParser(
+        prog="spark-staging-init",
+        description="Bring the dependencies of a Spark job into the volumes of its pod. Settings come by environment.",
+    ).parse_args(arguments)
+    log_to_stderr(level=log_level())
+    started = time.monotonic()
+    try:
+        settings = read_settings()
+    except StagingError as error:
+        log.error(error.detail, extra=fields(code=error.code))  # noqa: TRY400 - a traceback helps nobody here
+        report = failure(error, role="unknown", pod="unknown", seconds=0.0)
+        write_termination_message(termination_message(report), root=root())
+        return error.exit_code
+    return _run(settings, started=started)
+
+
+def _run(settings: InitSettings, *, started: float) -> int:
+    http = _http(settings)
+    client = StagingClient(
+        url=settings.url, token=settings.token, http=http, allow_plain_http=settings.allow_plain_http
+    )
+    identity = {"role": settings.role.value, "pod": settings.pod}
+    try:
+        with ending_on_signals():
+            resolved = _resolve(settings, client=client, http=http)
+        report = success(resolved, **identity, seconds=_since(started))
+        log.info("resolved", extra=fields(**_summary(report)))
+    except StagingError as error:
+        report = failure(error, **identity, seconds=_since(started))
+        log.error(error.detail, extra=fields(**_summary(report)))  # noqa: TRY400 - a traceback helps nobody here
+    except Exception as error:
+        report = failure(InternalError(f"a bug: {error!r}"), **identity, seconds=_since(started))
+        log.exception("a bug in spark-staging-init", extra=fields(**_summary(report)))
+    write_termination_message(termination_message(report), root=settings.root)
+    _send(report, client=client, settings=settings)
+    return report.exit_code
+
+
+def _http(settings: InitSettings) -> HttpClient:
+    return HttpClient(
+        HttpSettings(
+            connections=settings.connections, ca_file=settings.ca_file, proxies=settings.proxies,
+            no_proxy=settings.no_proxy, user_agent="spark-staging-init",
+        )
+    )  # fmt: skip
+
+
+def _resolve(settings: InitSettings, *, client: StagingClient, http: HttpClient) -> tuple[Resolved, ...]:
+    watching = _LogProgress()
+    resolving = ResolveSettings(deadline=settings.deadline, connections=settings.connections)
+    attempts = Attempts("the manifest", resolving.retry, Clock(settings.deadline), watching.retrying)
+    manifest = persistently(partial(client.manifest, settings.namespace, settings.bundle), attempts=attempts)
+    return resolve(
+        manifest,
+        folder_of=partial(folder_of, files_in=settings.files_in, root=settings.root),
+        sources=Sources(
+            http=partial(HttpSource, http, allow_plain_http=settings.allow_plain_http),
+            staged=partial(StagedSource, client, http=http, namespace=settings.namespace, bundle=settings.bundle),
+        ),
+        settings=resolving,
+        observer=watching,
+    )
+
+
+class _LogProgress:
+    """Tells the log how far it is, every few seconds, and of every retry."""
+
+    def __init__(self) -> None:
+        self._due = _PROGRESS_EVERY
+
+    def progressed(self, progress: Progress) -> None:
+        """Write a line when the last one is old."""
+        if progress.seconds >= self._due:
+            self._due = progress.seconds + _PROGRESS_EVERY
+            log.info(
+                "resolving",
+                extra=fields(
+                    files=progress.files, files_done=progress.files_done, size=progress.size,
+                    received=progress.received, seconds=round(progress.seconds, 1),
+                ),
+            )  # fmt: skip
+
+    def retrying(self, uri: str, error: StagingError, seconds: float) -> None:
+        """Write a line."""
+        log.warning("trying again", extra=fields(uri=uri, why=error.detail, seconds=round(seconds, 1)))
+
+    def resolved(self, resolved: Resolved) -> None:
+        """Write a line for each dependency, when asked to."""
+        log.debug("in place", extra=fields(uri=resolved.uri, path=resolved.path, reused=resolved.reused))
+
+
+def _send(report: Report, *, client: StagingClient, settings: InitSettings) -> None:
+    def send() -> None:
+        try:
+            client.report(settings.namespace, settings.bundle, report)
+        except StagingError as error:
+            log.warning("the server did not take the report", extra=fields(why=error.detail))
+
+    thread = threading.Thread(target=send, name="report", daemon=True)
+    thread.start()
+    thread.join(_REPORT_PATIENCE)
+
+
+def _summary(report: Report) -> dict[str, object]:
+    return {
+        "outcome": report.outcome.value, "exit_code": int(report.exit_code), "seconds": report.seconds,
+        "files": report.files, "reused": report.reused, "size": report.size, "code": report.code,
+    }  # fmt: skip
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

@@ -1,0 +1,117 @@
+"""SHA-256 of a file while it arrives.
+
+Digests want bytes in order, ranged parts come in any.  A small file is hashed by the thread that receives it.  A larger
+one has a follower: a thread that reads behind the receivers, from the page cache, whatever is whole from the start on.
+So hashing (the slowest step: about 1 GiB/s) overlaps receiving, and no byte waits in our memory for its turn.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from staging_io.files import UnfinishedFile
+from staging_protocol.digests import Digest
+from staging_protocol.errors import StagingError, Terminated
+
+_READ_SIZE: Final = 512 * 1024
+"""Bytes; it stays in the processor's cache between reading and hashing."""
+
+
+class Hashing(Protocol):
+    """Is told of each piece that was written to the file, and knows the digest at the end."""
+
+    def wrote(self, data: memoryview) -> None:
+        """Note that `data` was written to the file; positions are asked from the download."""
+
+    def result(self) -> Digest:
+        """Return the digest of the whole file; may wait for the rest to be hashed."""
+
+    def abandon(self) -> None:
+        """Stop: the digest is not wanted any more."""
+
+
+class InlineHashing:
+    """For a file that comes in one piece, in order, by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def wrote(self, data: memoryview) -> None:
+        """Hash it now, while it is in the cache."""
+        self._hash.update(data)
+
+    def result(self) -> Digest:
+        """Return the digest of what was written."""
+        return Digest.of_hash(self._hash.digest())
+
+    def abandon(self) -> None:
+        """Nothing runs."""
+
+
+class FollowingHashing:
+    """For a file in parts: hashes up to `frontier()`, the position before which every byte was written."""
+
+    def __init__(self, file: UnfinishedFile, *, frontier: Callable[[], int], size: Callable[[], int | None]) -> None:
+        """`size` gives the size of the file once it is known for sure."""
+        self._file = file
+        self._frontier = frontier
+        self._size = size
+        self._hash = hashlib.sha256()
+        self._changed = threading.Condition()
+        self._abandoned = False
+        self._error: StagingError | None = None
+        self._thread = threading.Thread(target=self._follow, name="hashing", daemon=True)
+        self._thread.start()
+
+    def wrote(self, data: memoryview) -> None:  # noqa: ARG002 - it is read back from the file, in order
+        """Wake the follower."""
+        with self._changed:
+            self._changed.notify()
+
+    def result(self) -> Digest:
+        """Wait for the follower to reach the end."""
+        self.wrote(memoryview(b""))
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        if self._abandoned:
+            msg = "the run was ended"
+            raise Terminated(msg)
+        return Digest.of_hash(self._hash.digest())
+
+    def abandon(self) -> None:
+        """Let the follower end."""
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify()
+
+    def _follow(self) -> None:
+        buffer = memoryview(bytearray(_READ_SIZE))
+        done = 0
+        try:
+            while (stop := self._next(done)) is not None:
+                while done < stop and not self._abandoned:
+                    done += self._hash_some(buffer[: min(len(buffer), stop - done)], done)
+        except StagingError as error:
+            self._error = error
+
+    def _hash_some(self, buffer: memoryview, offset: int) -> int:
+        count = self._file.read(buffer, offset)
+        self._hash.update(buffer[:count])
+        return count
+
+    def _next(self, done: int) -> int | None:
+        """Wait for more than `done` bytes; None at the end."""
+        with self._changed:
+            while not self._abandoned:
+                if done == self._size():
+                    return None
+                if (stop := self._frontier()) > done:
+                    return stop
+                self._changed.wait()
+        return None
+
+
+_INLINE: type[Hashing] = InlineHashing
+_FOLLOWING: type[Hashing] = FollowingHashing

@@ -1,0 +1,1 @@
+"""Where dependencies come from: one module a service, none knows another."""

@@ -1,0 +1,79 @@
+"""What the resolver needs of a place that dependencies come from.
+
+A source translates one service's protocol and nothing else: it never retries, never logs, keeps no state about a
+download, and raises our errors only.  Retrying, digests, files and progress belong to the engine.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from staging_protocol.digests import Digest
+from staging_protocol.uris import DependencyUri
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Names one state of a dependency: an entity tag, a generation, or size and time of change.
+
+    A `strong` version changes whenever a byte changes, so bytes of two runs can be put together.  With a weak one that
+    holds within one download only, and only as a help: equal versions mean "probably the same".
+    """
+
+    text: str
+    strong: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """What a source says about a dependency; None where it does not say."""
+
+    size: int | None = None
+    version: Version | None = None
+    digest: Digest | None = None
+
+
+class Reading(Protocol):
+    """Bytes on their way.  `start` is the position of the first one, which is 0 where a source knows no ranges."""
+
+    @property
+    def stat(self) -> Stat:
+        """What the source said with this answer."""
+
+    @property
+    def start(self) -> int:
+        """Position in the dependency of the first byte that comes."""
+
+    @property
+    def stop(self) -> int | None:
+        """Position after the last byte that comes; None where the source did not announce it."""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer`; less than its size means that the bytes end.
+
+        Raises:
+            SourceUnavailable: the bytes broke off before `stop`.
+        """
+
+
+class Source(Protocol):
+    """A place of dependencies, for one or several schemes.  Safe to use from several threads.
+
+    Both methods raise NotFound, Denied, Unauthenticated, RefusedByPolicy or InvalidRequest for what trying again does
+    not change, and a TransientError, with `retry_after` where the service said so, for what may pass.
+    """
+
+    def stat(self, uri: DependencyUri) -> Stat:
+        """Ask what the dependency is, without its bytes."""
+
+    def read(
+        self, uri: DependencyUri, *, version: Version | None, start: int, stop: int | None
+    ) -> AbstractContextManager[Reading]:
+        """Open the bytes from `start` to `stop` (exclusive; None: to the end) of that version.
+
+        The answer may begin earlier or end later or earlier than asked; its `start` and `stop` say so.
+        Asking from behind the last byte of a dependency gives a reading of no bytes.
+
+        Raises:
+            SourceChanged: the dependency has another version now.
+        """

@@ -1,0 +1,93 @@
+"""Dependencies on web servers: `http://…` and `https://…`.
+
+Redirects are followed here, because each is a decision: at most five, never from https to http, and credentials never
+go to another origin than the one they were written for.  User info in a URI is basic authentication for its origin.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Final
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from resolver.sources.base import Reading, Source, Stat, Version
+from resolver.sources.ranged import read_range, refused, size_of, stat_of
+from staging_io.http import LOOPBACK, Answer, HttpClient
+from staging_protocol.errors import NotFound, RefusedByPolicy
+from staging_protocol.uris import DependencyUri
+
+MAX_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+
+class HttpSource:
+    """Reads from any web server."""
+
+    def __init__(self, http: HttpClient, *, allow_plain_http: bool = False) -> None:
+        """`allow_plain_http` lets user info go to other machines in clear text."""
+        self._http = http
+        self._allow_plain_http = allow_plain_http
+
+    def stat(self, uri: DependencyUri) -> Stat:
+        """Ask with HEAD."""
+        with self._follow("HEAD", uri, {}) as answer:
+            if answer.status != 200:  # noqa: PLR2004 - RFC 9110, section 15.3.1
+                raise refused(answer, name=str(uri))
+            return stat_of(answer, size=size_of(answer))
+
+    def read(
+        self, uri: DependencyUri, *, version: Version | None, start: int, stop: int | None
+    ) -> AbstractContextManager[Reading]:
+        """Read with one ranged GET."""
+        return read_range(
+            partial(self._follow, "GET", uri),
+            name=str(uri), version=version, start=start, stop=stop, refusal=partial(refused, name=str(uri)),
+        )  # fmt: skip
+
+    @contextmanager
+    def _follow(self, method: str, uri: DependencyUri, headers: Mapping[str, str]) -> Iterator[Answer]:
+        first = urlsplit(uri.without_fragment)
+        url = start = _without_user_info(first)
+        credentials = self._credentials(uri, first)
+        for _ in range(MAX_REDIRECTS + 1):
+            own = credentials if credentials and _origin(url) == _origin(start) else {}
+            with self._http.open(method, url, headers={**headers, **own}) as answer:
+                if answer.status not in _REDIRECTS or not answer.headers.get("Location"):
+                    yield answer
+                    return
+                url = _next(url, location=answer.headers["Location"], uri=uri)
+        msg = f"{uri} is redirected more than {MAX_REDIRECTS} times"
+        raise NotFound(msg)
+
+    def _credentials(self, uri: DependencyUri, url: SplitResult) -> dict[str, str]:
+        if "@" not in url.netloc or url.username is None:
+            return {}
+        if url.scheme != "https" and url.hostname not in LOOPBACK and not self._allow_plain_http:
+            msg = f"refusing to send the user info of {uri} in clear text; use https"
+            raise RefusedByPolicy(msg)
+        pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+
+def _without_user_info(url: SplitResult) -> str:
+    return (url._replace(netloc=url.netloc.rpartition("@")[2]) if "@" in url.netloc else url).geturl()
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _next(url: str, *, location: str, uri: DependencyUri) -> str:
+    target = urlsplit(urljoin(url, location))
+    if target.scheme not in {"http", "https"}:
+        msg = f"{uri} is redirected to the scheme {target.scheme!r}"
+        raise RefusedByPolicy(msg)
+    if urlsplit(url).scheme == "https" and target.scheme != "https":
+        msg = f"{uri} is redirected from https to http"
+        raise RefusedByPolicy(msg)
+    return _without_user_info(target._replace(fragment=""))
+
+
+_: type[Source] = HttpSource

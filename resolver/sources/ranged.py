@@ -1,0 +1,174 @@
+"""Ranged GET (RFC 9110, section 14): how bytes come from every service that speaks HTTP.
+
+A source gives `get`, which sends a GET with further headers and whatever redirects, signatures or credentials its
+service needs; this module asks for the range, checks that the answer is the one that was asked for, and yields it.
+
+Versions: a strong entity tag is sent back in If-Match, so that a changed dependency is refused by the server (412);
+any tag, or else the time of change, is compared here too, for servers that ignore If-Match.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from resolver.sources.base import Stat, Version
+from staging_io.http import Answer
+from staging_protocol.digests import Digest
+from staging_protocol.errors import (
+    Denied,
+    InvalidRequest,
+    NotFound,
+    RangeNotSatisfiable,
+    SourceChanged,
+    SourceUnavailable,
+    StagingError,
+    TooManyRequests,
+    Unauthenticated,
+)
+
+Get = Callable[[Mapping[str, str]], AbstractContextManager[Answer]]
+Refusal = Callable[[Answer], StagingError]
+
+_CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_PASSING: Final = frozenset({408, 425, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed: RFC 9110, sections 15.5.9 and 15.6, and RFC 8470 (425)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpReading:
+    """The body of one answer."""
+
+    stat: Stat
+    start: int
+    stop: int | None
+    answer: Answer | None
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer` from the body."""
+        return 0 if self.answer is None else self.answer.read_into(buffer)
+
+
+@contextmanager
+def read_range(
+    get: Get, *, name: str, version: Version | None, start: int, stop: int | None, refusal: Refusal
+) -> Iterator[HttpReading]:
+    """Yield the bytes from `start` to `stop` of `name`.
+
+    Raises:
+        SourceChanged: the server holds another version than `version`.
+        SourceUnavailable: the answer is not the one to this question.
+        StagingError: what `refusal` makes of another status.
+    """
+    with get(_headers(version=version, start=start, stop=stop)) as answer:
+        reading = _reading(answer, name=name, start=start, refusal=refusal)
+        if version is not None and reading.stat.version not in {None, version}:
+            msg = f"{name} changed while it was downloaded"
+            raise SourceChanged(msg)
+        yield reading
+
+
+def stat_of(answer: Answer, *, size: int | None) -> Stat:
+    """Return what the headers of an answer say about the whole dependency."""
+    stated = answer.headers.get("Repr-Digest")
+    return Stat(size=size, version=version_of(answer.headers), digest=None if stated is None else _digest(stated))
+
+
+def version_of(headers: Mapping[str, str]) -> Version | None:
+    """Return the version that headers name: the entity tag, else the time of change, else none."""
+    tag = headers.get("ETag")
+    if tag:
+        return Version(tag, strong=not tag.startswith("W/"))
+    changed = headers.get("Last-Modified")
+    return Version(changed, strong=False) if changed else None
+
+
+def size_of(answer: Answer) -> int | None:
+    """Return the Content-Length of a whole answer."""
+    size = answer.headers.get("Content-Length", "")
+    return int(size) if size.isdecimal() else None
+
+
+def refused(answer: Answer, *, name: str) -> StagingError:  # noqa: PLR0911 - it is a table
+    """Return the error that a status stands for."""
+    status = answer.status
+    detail = f"{name} was answered with {status}"
+    match status:
+        case 401:
+            return Unauthenticated(f"{detail}: credentials are missing or wrong")
+        case 403 | 407 | 451:
+            return Denied(detail)
+        case 404 | 410:
+            return NotFound(detail)
+        case 412:
+            return SourceChanged(f"{name} changed while it was downloaded")
+        case 416:
+            return RangeNotSatisfiable(detail)
+        case 429:
+            return TooManyRequests(detail, retry_after=retry_after(answer.headers))
+        case _ if status in _PASSING:
+            return SourceUnavailable(detail, retry_after=retry_after(answer.headers))
+        case _:
+            return InvalidRequest(detail)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of Retry-After; its date form is measured by the server's own clock, its Date header."""
+    value = headers.get("Retry-After", "")
+    if value.isdecimal():
+        return float(value)
+    try:
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def _headers(*, version: Version | None, start: int, stop: int | None) -> dict[str, str]:
+    headers = {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"} if (start, stop) != (0, None) else {}
+    if version is not None and version.strong:
+        headers["If-Match"] = version.text
+    return headers
+
+
+def _reading(answer: Answer, *, name: str, start: int, refusal: Refusal) -> HttpReading:
+    match answer.status:
+        case 200:
+            size = size_of(answer)
+            return HttpReading(stat=stat_of(answer, size=size), start=0, stop=size, answer=answer)
+        case 206:
+            return _part(answer, name=name, start=start)
+        case 416 if (empty := _behind_the_end(answer, start=start)) is not None:
+            return empty
+        case _:
+            raise refusal(answer)
+
+
+def _part(answer: Answer, *, name: str, start: int) -> HttpReading:
+    match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if match is None or match[1] is None or int(match[1]) != start or int(match[2]) < start:
+        msg = f"{name}: asked for bytes from {start}, got {answer.headers.get('Content-Range')!r}"
+        raise SourceUnavailable(msg)
+    if match[3] == "*":
+        msg = f"{name}: the server answers ranges without saying how large the whole is"
+        raise InvalidRequest(msg)
+    return HttpReading(stat=stat_of(answer, size=int(match[3])), start=start, stop=int(match[2]) + 1, answer=answer)
+
+
+def _behind_the_end(answer: Answer, *, start: int) -> HttpReading | None:
+    """A range from the last byte's end on is refused with 416 and the size (RFC 9110, section 14.4)."""
+    match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if match is None or match[3] != str(start):
+        return None
+    # Version and digest in a 416 may describe the error page.
+    return HttpReading(stat=Stat(size=start), start=start, stop=start, answer=None)
+
+
+def _digest(header: str) -> Digest | None:
+    try:
+        return Digest.of_repr_digest(header)
+    except InvalidRequest:
+        # A digest that cannot be read verifies nothing; the manifest's own still does.
+        return None

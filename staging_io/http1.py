@@ -1,0 +1,275 @@
+"""HTTP/1.1 (RFC 9112) for requests whose body is in memory: what resolvers send, over and over.
+
+Measured on 2,000 files of 100 KiB: urllib3 costs 0.5 ms of processor for each request, this 0.1 ms.  And a pod that
+needs no proxy does not load urllib3 at all, 70 ms of each start.  See docs/decisions/0004-http-of-our-own-for-pods.md.
+
+It knows what our peers send: sizes, chunked bodies, bodies that end with the connection, interim answers, kept
+connections.  It inflates nothing, follows nothing, and tries again in one case only: a kept connection that turns out
+to be closed before the first byte of the answer (RFC 9112, section 9.3.1), for methods that can be repeated.
+"""
+
+import re
+import select
+import socket
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, quote
+
+from staging_protocol.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import ssl
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of an answer's status line and headers; what has more did not come from a server of ours or anybody's."""
+
+_STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: .*)?")
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
+_FIRST_READ: Final = 16 * 1024
+_REPEATABLE: Final = frozenset({"GET", "HEAD"})
+_BODILESS: Final = frozenset({204, 304})
+
+
+class BadAnswer(OSError):
+    """The peer does not speak HTTP as it should, or ended too early."""
+
+
+class Headers(Mapping[str, str]):
+    """The headers of an answer, found in any letter case; repeated ones are joined by a comma (RFC 9110, 5.3)."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, lines: list[str]) -> None:
+        self._values: dict[str, str] = {}
+        for line in lines:
+            name, colon, value = line.partition(":")
+            key = name.lower()
+            if not colon or not key or key.strip() != key:
+                msg = "a header line is malformed"
+                raise BadAnswer(msg)
+            value = value.strip(" \t")
+            self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class Connection:
+    """One connection; used for one exchange at a time."""
+
+    def __init__(self, url: SplitResult, *, tls: "ssl.SSLContext | None", connect_timeout: float) -> None:
+        port = url.port or (443 if tls else 80)
+        self.was_used = False
+        self._left = memoryview(b"")
+        self._socket = socket.create_connection((url.hostname, port), timeout=connect_timeout)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self._socket = tls.wrap_socket(self._socket, server_hostname=url.hostname)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def is_dropped(self) -> bool:
+        """Whether the peer has closed it, or sent what nobody asked for."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(self._left) or bool(poll.poll(0))
+
+    def send(self, data: bytes, *, timeout: float) -> None:
+        """Send a whole request."""
+        self._socket.settimeout(timeout)
+        self._socket.sendall(data)
+
+    def head(self) -> list[str]:
+        """Return the lines of the next status line and headers."""
+        data = bytes(self._left)
+        while (end := data.find(b"\r\n\r\n")) < 0:
+            more = self._socket.recv(_FIRST_READ)
+            if not more or len(data) > MAX_HEAD:
+                msg = "the connection was closed before an answer came" if not data else "the answer has no end"
+                raise BadAnswer(msg)
+            data = data + more if data else more
+        self._left = memoryview(data)[end + 4 :]
+        return data[:end].decode("latin-1").split("\r\n")
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read some bytes; 0 at the end of the connection."""
+        if count := min(len(self._left), len(buffer)):
+            buffer[:count] = self._left[:count]
+            self._left = self._left[count:]
+            return count
+        return self._socket.recv_into(buffer)
+
+    def line(self) -> bytes:
+        """Read a short line of a chunked body, without its end."""
+        data = bytearray()
+        one = memoryview(bytearray(1))
+        while not data.endswith(b"\r\n"):
+            if not self.read_into(one) or len(data) > MAX_HEAD:
+                msg = "a chunked body broke off"
+                raise BadAnswer(msg)
+            data += one
+        return bytes(data[:-2])
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+
+class Answer:
+    """Status and headers, and the body still to be read."""
+
+    __slots__ = ("_chunked", "_connection", "_error", "_left", "_over", "headers", "keeps", "status")
+
+    def __init__(self, connection: Connection, *, method: str) -> None:
+        """Read the head of the answer from the connection."""
+        version, status, lines = _final_head(connection)
+        self.status: int = status
+        self.headers = Headers(lines)
+        self._connection = connection
+        self._error: OSError | None = None
+        self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self._left: int | None = None if self._chunked else _size(self.headers)
+        if method == "HEAD" or status in _BODILESS:
+            self._left, self._chunked = 0, False
+        elif self._chunked:
+            self._left = 0
+        close = self.headers.get("connection", "").lower()
+        self.keeps = self._left is not None and (close != "close" if version == "1" else close == "keep-alive")
+        self._over = self._left == 0 and not self._chunked
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the whole body was read."""
+        return self._over
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill the buffer; less than its size, at last 0, means that the body ends, or that the connection did.
+
+        Bytes that came before an error are returned first; the next call raises it.
+        """
+        if self._error is not None:
+            raise self._error
+        done = 0
+        try:
+            while done < len(buffer) and (count := self._some(buffer[done:])):
+                done += count
+        except OSError as error:
+            self._error = error
+            if not done:
+                raise
+        return done
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return the body, or at most `amt` bytes of it.
+
+        Raises:
+            BadAnswer: it ends before its announced size.
+        """
+        found = bytearray()
+        size = 64 * 1024
+        buffer = memoryview(bytearray(size))
+        while amt is None or len(found) < amt:
+            count = self.read_into(buffer if amt is None else buffer[: amt - len(found)])
+            found += buffer[:count]
+            if not count:
+                break
+        if self._left and (amt is None or len(found) < amt):
+            msg = f"the body broke off, {self._left} bytes before its end"
+            raise BadAnswer(msg)
+        return bytes(found)
+
+    def _some(self, buffer: memoryview) -> int:
+        if self._over or not buffer:
+            return 0
+        if self._chunked and not self._left:
+            self._next_chunk()
+            if self._over:
+                return 0
+        count = self._connection.read_into(buffer if self._left is None else buffer[: self._left])
+        if self._left is None:
+            self._over = count == 0
+            return count
+        if not count and self._chunked:
+            msg = "a chunked body broke off"
+            raise BadAnswer(msg)
+        self._left -= count
+        if self._chunked and not self._left:
+            self._connection.line()
+        self._over = not self._chunked and self._left == 0
+        return count
+
+    def _next_chunk(self) -> None:
+        size = self._connection.line().partition(b";")[0].strip()
+        if not size or not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+            msg = "a chunk has no size"
+            raise BadAnswer(msg)
+        self._left = int(size, 16)
+        if self._left == 0:
+            while self._connection.line():
+                pass  # trailers
+            self._over = True
+
+
+def request_bytes(method: str, url: SplitResult, *, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """Return a request as it is sent.
+
+    Raises:
+        InvalidRequest: the URL or a header has characters that cannot be sent.
+    """
+    host = url.netloc.rpartition("@")[2]
+    target = quote(url.path or "/", safe=_IN_PATH) + (f"?{quote(url.query, safe=_IN_QUERY)}" if url.query else "")
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    text = "\r\n".join(lines)
+    if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or _UNSAFE.search(host):
+        msg = "the URL or a header has characters that cannot be sent"
+        raise InvalidRequest(msg)
+    try:
+        return text.encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    except UnicodeEncodeError as error:
+        msg = "the host or a header is not plain text; write host names in their ASCII form (xn--…)"
+        raise InvalidRequest(msg) from error
+
+
+def can_repeat(method: str) -> bool:
+    """Whether a request may be sent twice (RFC 9110, section 9.2.2)."""
+    return method in _REPEATABLE
+
+
+_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
+_IN_QUERY: Final = _IN_PATH + "?"
+
+
+def _final_head(connection: Connection) -> tuple[str, int, list[str]]:
+    """Return version, status and header lines, after any interim answers (RFC 9110, section 15.2)."""
+    while True:
+        first, *lines = connection.head()
+        match = _STATUS.fullmatch(first)
+        if match is None:
+            msg = "the answer is not HTTP/1.1"
+            raise BadAnswer(msg)
+        if match[2][0] != "1":
+            return match[1], int(match[2]), lines
+
+
+def _size(headers: Headers) -> int | None:
+    text = headers.get("content-length")
+    if "transfer-encoding" in headers or text is None:
+        return None
+    # Two equal sizes are tolerable (RFC 9110, section 8.6), two different ones are an attack.
+    sizes = {part.strip() for part in text.split(",")}
+    size = sizes.pop()
+    if sizes or not size.isdecimal() or not size.isascii():
+        msg = "the answer has no sane Content-Length"
+        raise BadAnswer(msg)
+    return int(size)

@@ -1,0 +1,109 @@
+"""HTTP by urllib3: for bodies that are read while they are sent, and for proxies."""
+
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, LocationValueError
+
+from staging_io.http import Answer, Body, HttpSettings, unavailable
+from staging_protocol.errors import InvalidRequest
+
+
+class PooledClient:
+    """urllib3's pools, one manager for each scheme and proxy."""
+
+    def __init__(self, settings: HttpSettings, *, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._settings = settings
+        self._tls = tls
+        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
+
+    @contextmanager
+    def open(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, proxy: str | None
+    ) -> Iterator[Answer]:
+        """Send one request and yield its answer."""
+        parts = urlsplit(url)
+        timeout = urllib3.Timeout(connect=self._settings.connect_timeout, read=self._settings.stall_timeout)
+        try:
+            answer = self._manager(scheme=parts.scheme, proxy=proxy).request(
+                method, url, headers=headers, body=body, redirect=False, retries=False,
+                preload_content=False, decode_content=False, timeout=timeout,
+            )  # fmt: skip
+        except LocationValueError as error:
+            msg = "this is not a URL of http or https"  # it is not repeated: it may hold a secret
+            raise InvalidRequest(msg) from error
+        except (HTTPError, OSError) as error:
+            raise unavailable(parts, error) from error
+        try:
+            yield PooledAnswer(answer, parts)
+        finally:
+            _leave(answer)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for manager in self._managers.values():
+            manager.clear()
+
+    def _manager(self, *, scheme: str, proxy: str | None) -> urllib3.PoolManager:
+        if (scheme, proxy) not in self._managers:
+            context = self._tls() if scheme == "https" else None
+            size = self._settings.connections
+            self._managers[scheme, proxy] = (
+                urllib3.PoolManager(maxsize=size, ssl_context=context)
+                if proxy is None
+                else urllib3.ProxyManager(proxy, maxsize=size, ssl_context=context)
+            )
+        return self._managers[scheme, proxy]
+
+
+class PooledAnswer:
+    """An answer of urllib3 whose errors are ours."""
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse, url: SplitResult) -> None:
+        self._answer = answer
+        self._url = url
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+        return self._answer.headers
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return the body, or at most `amt` bytes of it."""
+        try:
+            return self._answer.read(amt)
+        except (HTTPError, HTTPException, OSError) as error:
+            raise unavailable(self._url, error) from error
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer`; it reads past urllib3, whose own `readinto` copies every byte twice."""
+        raw = self._answer._fp  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to the unbuffered body
+        try:
+            return int(raw.readinto(buffer))
+        except (HTTPException, OSError, ValueError) as error:
+            # ValueError: the size of a chunk is no number.
+            raise unavailable(self._url, error) from error
+
+
+def _leave(answer: urllib3.BaseHTTPResponse) -> None:
+    """Give the connection back when the answer was read to its end, else close it."""
+    if not answer.closed and getattr(answer, "length_remaining", None) == 0:
+        answer.drain_conn()  # a body of no bytes has to be read too, before the next request
+    if answer.closed:
+        answer.release_conn()
+    else:
+        answer.close()
+
+
+if TYPE_CHECKING:
+    _: type[Answer] = PooledAnswer

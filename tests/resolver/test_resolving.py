@@ -1,0 +1,326 @@
+"""Resolving as a whole: reuse, leftovers, journals, memory, and what is visible when."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from resolver.hashing import FollowingHashing, InlineHashing
+from resolver.run import Progress, Resolved, Silent
+from resolver.settings import ResolveSettings, RetrySettings
+from resolver.signals import ending_on_signals
+from staging_io.files import UnfinishedFile, hidden, sole_writer
+from staging_protocol.digests import Digest
+from staging_protocol.errors import InvalidRequest, NoSpace, NotFound, RequestInProgress, SourceUnavailable, Terminated
+from staging_protocol.manifest import Kind
+from tests.resolver import faulty_server as faults
+from tests.resolver.conftest import QUICK, Resolving, entry
+from tests.resolver.faulty_server import FaultyServer
+from tests.services.nginx import Nginx
+
+CONTENT = random.Random(3).randbytes(95_000)  # noqa: S311 - test data
+JOURNALED = ResolveSettings(
+    journal=True, durable=True, part_size=10_000, buffer_size=1000, retry=RetrySettings(attempts=1), connections=1
+)
+
+
+def test_a_second_run_moves_nothing(resolving: Resolving, faulty: FaultyServer) -> None:
+    entries = [entry(faulty.put(f"{number}.jar", CONTENT), f"{number}.jar", content=CONTENT) for number in range(5)]
+    resolving(*entries)
+    asked = len(faulty.requests)
+    assert [resolved.reused for resolved in resolving(*entries)] == [True] * 5
+    assert len(faulty.requests) == asked
+
+
+def test_a_damaged_file_is_brought_again(resolving: Resolving, faulty: FaultyServer) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT)
+    resolving(one)
+    (resolving.folder / "a.jar").write_bytes(CONTENT[:-1] + b"?")
+    assert [resolved.reused for resolved in resolving(one)] == [False]
+    assert (resolving.folder / "a.jar").read_bytes() == CONTENT
+
+
+def test_without_a_digest_a_strong_version_proves_that_nothing_changed(
+    resolving: Resolving, faulty: FaultyServer
+) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar")
+    resolving(one)
+    assert [resolved.reused for resolved in resolving(one)] == [True]
+    faulty.put("a.jar", CONTENT[1:])
+    assert [resolved.reused for resolved in resolving(one)] == [False]
+    assert (resolving.folder / "a.jar").read_bytes() == CONTENT[1:]
+
+
+def test_without_digest_and_version_it_is_brought_again(resolving: Resolving, faulty: FaultyServer) -> None:
+    faulty.sends_tags = False
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar")
+    resolving(one)
+    assert [resolved.reused for resolved in resolving(one)] == [False]
+
+
+def test_results_come_in_the_order_of_the_manifest(resolving: Resolving, faulty: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "here.jar").write_bytes(b"here")
+    names = [f"{number}.jar" for number in range(20)]
+    entries = [entry(faulty.put(name, name.encode()), name, content=name.encode()) for name in names]
+    entries.insert(7, entry(f"LOCAL:{tmp_path}/here.jar", "here.jar"))
+    found = resolving(*entries)
+    assert [resolved.target for resolved in found] == [*names[:7], "here.jar", *names[7:]]
+
+
+def test_a_missing_container_local_dependency_is_told_before_anything_moves(
+    resolving: Resolving, faulty: FaultyServer
+) -> None:
+    with pytest.raises(NotFound, match=r"/nowhere/a\.jar"):
+        resolving(entry(faulty.put("b.jar", CONTENT), "b.jar"), entry("local:///nowhere/a.jar", "a.jar", kind=Kind.JAR))
+    assert faulty.requests == []
+
+
+def test_leftovers_of_a_killed_run_are_removed(resolving: Resolving, faulty: FaultyServer) -> None:
+    resolving.folder.mkdir()
+    for name in ("other.jar", "a.jar"):
+        hidden(resolving.folder / name, "part").write_bytes(b"half")
+    hidden(resolving.folder / "env", "tree").mkdir()
+    (hidden(resolving.folder / "env", "tree") / "x").write_bytes(b"half")
+    (resolving.folder / ".spark-staging-of-a-user").write_bytes(b"mine")
+    resolving(entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT))
+    assert resolving.names() == {"a.jar", ".spark-staging-of-a-user"}
+
+
+def test_two_runs_do_not_write_into_one_folder(resolving: Resolving, faulty: FaultyServer) -> None:
+    resolving.folder.mkdir()
+    with sole_writer(resolving.folder), pytest.raises(RequestInProgress):
+        resolving(entry(faulty.put("a.jar", CONTENT), "a.jar"))
+
+
+def test_a_folder_in_the_way_of_a_file_is_told(resolving: Resolving, faulty: FaultyServer) -> None:
+    (resolving.folder / "a.jar").mkdir(parents=True)
+    with pytest.raises(InvalidRequest, match=r"a\.jar"):
+        resolving(entry(faulty.put("a.jar", CONTENT), "a.jar"))
+    assert resolving.names() == {"a.jar"}
+
+
+def test_a_link_at_the_target_is_replaced_and_not_followed(resolving: Resolving, faulty: FaultyServer) -> None:
+    resolving.folder.mkdir()
+    outside = resolving.folder.parent / "outside"
+    outside.write_bytes(b"mine")
+    (resolving.folder / "a.jar").symlink_to(outside)
+    resolving(entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT))
+    assert outside.read_bytes() == b"mine"
+    assert not (resolving.folder / "a.jar").is_symlink()
+
+
+def test_too_little_space_is_told_before_anything_moves(resolving: Resolving, faulty: FaultyServer) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT)
+    huge = type(one)(uri=one.uri, kind=one.kind, target=one.target, size=2**62)
+    with pytest.raises(NoSpace) as caught:
+        resolving(huge)
+    assert caught.value.exit_code == 43
+    assert faulty.requests == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_volume_that_fills_up_is_told(tmp_path: Path) -> None:
+    file = UnfinishedFile(tmp_path / "a")
+    full = os.open("/dev/full", os.O_RDWR)
+    os.dup2(full, file._fd)
+    os.close(full)
+    with pytest.raises(NoSpace):
+        file.write(memoryview(b"x"), 0)
+    file.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_and_ends_complete(resolving: Resolving, faulty: FaultyServer) -> None:
+    seen: list[Progress] = []
+    done: list[Resolved] = []
+
+    class Watching(Silent):
+        def progressed(self, progress: Progress) -> None:
+            seen.append(progress)
+
+        def resolved(self, resolved: Resolved) -> None:
+            done.append(resolved)
+
+    resolving(entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT), observer=Watching())
+    last = seen[-1]
+    assert (last.files, last.files_done, last.size, last.received) == (1, 1, len(CONTENT), len(CONTENT))
+    assert [resolved.target for resolved in done] == ["a.jar"]
+
+
+# --- journals
+
+
+def test_a_killed_run_goes_on_where_it_was(resolving: Resolving, faulty: FaultyServer) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT)
+    good: list[faults.Fault] = [lambda handler: handler.serve(CONTENT)] * 4
+    faulty.faults["/a.jar"] = [*good, faults.status(503)]
+    with pytest.raises(SourceUnavailable):
+        resolving(one, settings=JOURNALED)
+    assert len(resolving.names()) == 2
+    faulty.requests.clear()
+    resolving(one, settings=JOURNALED)
+    assert (resolving.folder / "a.jar").read_bytes() == CONTENT
+    # The first part is asked for again, to see that it is still the same file.
+    starts = sorted(int(str(span)[6:].partition("-")[0]) for _, _, span in faulty.requests)
+    assert starts == [0, *range(40_000, 95_000, 10_000)]
+    assert resolving.names() == {"a.jar"}
+
+
+def test_a_journal_of_a_changed_file_is_worth_nothing(resolving: Resolving, faulty: FaultyServer) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar")
+    faulty.faults["/a.jar"] = [*[lambda handler: handler.serve(CONTENT)] * 4, faults.status(503)]
+    with pytest.raises(SourceUnavailable):
+        resolving(one, settings=JOURNALED)
+    other = bytes(reversed(CONTENT))
+    faulty.put("a.jar", other)
+    resolving(one, settings=JOURNALED)
+    assert (resolving.folder / "a.jar").read_bytes() == other
+
+
+def test_damaged_bytes_of_a_killed_run_do_not_pass(resolving: Resolving, faulty: FaultyServer) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT)
+    faulty.faults["/a.jar"] = [*[lambda handler: handler.serve(CONTENT)] * 4, faults.status(503)]
+    with pytest.raises(SourceUnavailable):
+        resolving(one, settings=JOURNALED)
+    with hidden(resolving.folder / "a.jar", "part").open("r+b") as part:
+        part.seek(15_000)
+        part.write(b"damage")
+    resolving(one, settings=JOURNALED)
+    assert (resolving.folder / "a.jar").read_bytes() == CONTENT
+
+
+# --- ends
+
+
+def test_a_signal_raises_terminated_and_puts_the_handlers_back() -> None:
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated, match="SIGTERM"), ending_on_signals():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_ended_run_leaves_nothing_and_makes_nothing_visible(resolving: Resolving, faulty: FaultyServer) -> None:
+    class Ending(Silent):
+        def progressed(self, progress: Progress) -> None:
+            if progress.received:
+                raise KeyboardInterrupt
+
+    uri = faulty.put("a.jar", CONTENT)
+    faulty.faults["/a.jar"] = [lambda handler: handler.serve(CONTENT), *[faults.stall(after=1)] * 50]
+    with pytest.raises(KeyboardInterrupt):
+        resolving(
+            entry(uri, "a.jar", content=CONTENT), observer=Ending(),
+            settings=ResolveSettings(retry=QUICK, part_size=10_000, progress_interval=0.01),
+        )  # fmt: skip
+    assert resolving.names() == set()
+    faulty.over.set()
+
+
+# --- digests, whatever the order
+
+
+@given(data=st.data(), size=st.integers(0, 3000))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_chunks_in_any_order_give_the_same_digest_and_bytes(tmp_path: Path, data: st.DataObject, size: int) -> None:
+    content = random.Random(size).randbytes(size)  # noqa: S311 - test data
+    cuts = sorted({0, size, *data.draw(st.lists(st.integers(0, size), max_size=10))})
+    chunks = data.draw(st.permutations(list(pairwise(cuts))))
+    written: set[int] = set()
+
+    def frontier() -> int:
+        at = 0
+        ends = dict(chunks)
+        while at in written:
+            at = ends[at]
+        return at
+
+    file = UnfinishedFile(tmp_path / "a")
+    hashing = FollowingHashing(file, frontier=frontier, size=lambda: size)
+    for start, stop in chunks:
+        piece = memoryview(content[start:stop])
+        file.write(piece, start)
+        written.add(start)
+        hashing.wrote(piece)
+    assert hashing.result() == Digest.of(content)
+    file.commit()
+    assert (tmp_path / "a").read_bytes() == content
+    inline = InlineHashing()
+    for start, stop in pairwise(cuts):
+        inline.wrote(memoryview(content[start:stop]))
+    assert inline.result() == Digest.of(content)
+
+
+@pytest.mark.parametrize("part_size", [1, 999, 1000, 94_999, 95_000, 95_001])
+@pytest.mark.parametrize("connections", [1, 7])
+def test_any_parts_give_the_same_file(
+    resolving: Resolving, faulty: FaultyServer, part_size: int, connections: int
+) -> None:
+    content = CONTENT[:50] if part_size == 1 else CONTENT
+    settings = ResolveSettings(part_size=part_size, buffer_size=300, connections=connections, retry=QUICK)
+    resolving(entry(faulty.put("a.jar", content), "a.jar", content=content), settings=settings)
+    assert (resolving.folder / "a.jar").read_bytes() == content
+
+
+# --- memory
+
+MEASURE = r"""
+import re, sys
+from pathlib import Path
+from resolver.resolve import resolve
+from resolver.sources.choose import Sources
+from resolver.sources.http import HttpSource
+from staging_io.http import HttpClient
+from staging_protocol.filenames import FileName
+from staging_protocol.manifest import Kind, Manifest, ManifestEntry
+folder, base, *names = sys.argv[1:]
+names = names if len(names) == 1 else [f"{names[0]}{number}" for number in range(int(names[1]))]
+http = HttpClient()
+entries = tuple(
+    ManifestEntry(uri=f"{base}/{name}", kind=Kind.JAR, target=FileName(name.replace("/", "-"))) for name in names
+)
+resolve(Manifest(entries=entries), folder_of=lambda kind: Path(folder), sources=Sources(http=lambda: HttpSource(http)))
+http.close()
+print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def peak(tmp_path: Path, url: str, *names: str) -> int:
+    """Return the peak memory in MiB of resolving these names."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path / "volume"), url, *names],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    return int(done.stdout) // 1024
+
+
+@pytest.mark.services
+def test_memory_does_not_depend_on_the_size_of_a_file(
+    nginx: Nginx, serve: Callable[[str, bytes], str], tmp_path: Path
+) -> None:
+    peaks = []
+    for size in (16, 512):
+        path = serve(f"{size}.bin", b"")
+        os.truncate(nginx.root / path, size * 1024 * 1024)
+        peaks.append(peak(tmp_path, nginx.url, path))
+    assert max(peaks) <= 64
+    assert peaks[1] - peaks[0] <= 8
+
+
+@pytest.mark.services
+def test_memory_hardly_depends_on_the_number_of_files(
+    nginx: Nginx, serve: Callable[[str, bytes], str], tmp_path: Path
+) -> None:
+    for number in range(1000):
+        path = serve(str(number), b"x" * 100)
+    few, many = (peak(tmp_path, f"{nginx.url}/{path.partition('/')[0]}", "", count) for count in ("20", "1000"))
+    assert many <= 64
+    assert many - few <= 8
