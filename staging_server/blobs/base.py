@@ -1,0 +1,164 @@
+"""The seam between the server and the place where bytes lie.
+
+A blob's bytes lie under a key of their own per upload, `sha256/ab/<hex>.<upload id>`.  The store knows nothing of
+tenants or bundles: the database row that names a key is what makes its bytes a blob (DESIGN 7).  So a store may hold
+bytes that nobody names (a crash came first; they are swept), and never the other way round.
+
+    writer = await store.create(upload)
+    await writer.write([chunk, …])          any number of times
+    await writer.commit(key)                durable under `key`; or writer.cancel()
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final, Protocol, Self
+
+from staging_protocol.digests import Digest
+from staging_protocol.errors import InvalidRequest
+from staging_protocol.tokens import BundleId
+
+PREFIXES: Final = tuple(f"{number:02x}" for number in range(256))
+"""The folders under `sha256/`, by the first two hexadecimal digits."""
+
+_KEY: Final = re.compile(r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z2-7]{26}")
+
+
+class UploadId(BundleId):
+    """The id of one upload, made like the id of a bundle."""
+
+    __slots__ = ()
+
+
+class BlobKey(str):
+    """`sha256/ab/<hex>.<upload id>`: where the bytes of one upload end up."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Take `text` as a key.
+
+        Raises:
+            InvalidRequest: it is none; so a key from a damaged database cannot leave the store's folder.
+        """
+        if not _KEY.fullmatch(text):
+            msg = f"{text[:120]!r} is not the key of a blob"
+            raise InvalidRequest(msg)
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, digest: Digest, *, upload: UploadId) -> Self:
+        """Return the key for the bytes of `digest` that `upload` brings."""
+        return cls(f"sha256/{digest.hex[:2]}/{digest.hex}.{upload}")
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the bytes under the key."""
+        return Digest(f"sha256:{self[10:74]}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """Bytes of the place where blobs lie; a store without an end says None."""
+
+    total: int | None
+    free: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Bytes in the store, for the search for those that no row names.  `age` is in seconds."""
+
+    key: BlobKey
+    size: int
+    age: float
+
+
+class BlobWriter(Protocol):
+    """The bytes of one upload on their way; not visible under any key before `commit`."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes were written."""
+        ...
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Add `chunks` to the bytes and to their digest; returns when both is done.
+
+        Raises:
+            NoSpace: the place is full.
+        """
+        ...
+
+    async def digest(self) -> Digest:
+        """Return the digest of everything written so far."""
+        ...
+
+    async def commit(self, key: BlobKey) -> None:
+        """Make the bytes durable under `key`: after this they survive a power cut."""
+        ...
+
+    async def cancel(self) -> None:
+        """Forget the bytes; harmless after `commit` and when called twice."""
+        ...
+
+
+class OpenBlob(Protocol):
+    """Bytes open for reading; they stay readable until `close`, also when they are removed meanwhile."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def file(self) -> BinaryIO | None:
+        """A regular file for `loop.sendfile`, which must be given offset and count; None when the bytes lie elsewhere.
+
+        It may be shared: do not move its position, do not close it.
+        """
+        ...
+
+    async def read(self, offset: int, *, size: int) -> bytes:
+        """Return at most `size` bytes from `offset`; fewer only at the end."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; harmless when called twice."""
+        ...
+
+
+class BlobStore(Protocol):
+    """A place for bytes.  All methods may be called from many tasks at once."""
+
+    async def create(self, upload: UploadId) -> BlobWriter:
+        """Begin to write the bytes of `upload`, whose id was not used before."""
+        ...
+
+    async def open(self, key: BlobKey) -> OpenBlob:
+        """Open the bytes under `key`.
+
+        Raises:
+            NotFound: there are none.
+        """
+        ...
+
+    async def remove(self, key: BlobKey) -> None:
+        """Remove the bytes under `key`; harmless when there are none."""
+        ...
+
+    async def forget(self, upload: UploadId) -> None:
+        """Remove what `upload` left before its commit; harmless when there is nothing."""
+        ...
+
+    def abandoned(self) -> AsyncIterator[UploadId]:
+        """Yield uploads that have bytes but no commit, and that nobody writes any more."""
+        ...
+
+    def listing(self, prefix: str) -> AsyncIterator[Leftover]:
+        """Yield everything committed whose digest begins with the two digits `prefix`."""
+        ...
+
+    async def space(self) -> Space:
+        """Return how much room there is."""
+        ...

@@ -1,0 +1,76 @@
+"""One request on its way through the server: what the middlewares found out, for handlers, logs and audit."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from staging_protocol.errors import InvalidRequest, NotFound
+from staging_protocol.tokens import BundleId
+from staging_server.namespaces import checked_namespace
+from staging_server.parts import ServerParts
+from staging_server.problems import REQUEST_ID_HEADER
+from staging_server.state import STATE, AppState
+from staging_server.tenants import Caller, Tenant
+
+Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
+"""What a route runs, once the caller is known to be allowed to."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """One request.  Only the middlewares change it: they fill in who asks and how it ended.
+
+    Attributes:
+        request_id: the caller's own, or ours.
+        route: the template of the path, for logs and metrics.
+        caller: who asks; anonymous until the guard knows better.
+        code: code of the error that ended the request.
+    """
+
+    request: web.Request
+    request_id: str
+    route: str
+    caller: Caller
+    code: str | None = None
+    _bundle: BundleId | None = field(default=None, repr=False)
+
+    async def send(self, response: web.StreamResponse) -> None:
+        """Send the whole answer now, so that what it cost is known when this returns."""
+        response.headers[REQUEST_ID_HEADER] = self.request_id
+        response.headers[hdrs.SERVER] = self.state.server_name
+        if not self.request.content.is_eof():
+            # The rest of an unread body must not be taken for the next request.
+            response.force_close()
+        await response.prepare(self.request)
+        await response.write_eof()
+
+    @property
+    def state(self) -> AppState:
+        """What belongs to the whole application."""
+        return self.request.app[STATE]
+
+    @property
+    def parts(self) -> ServerParts:
+        """The parts below HTTP."""
+        return self.request.app[STATE].parts
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant that the path names; raises InvalidRequest for what cannot be a namespace."""
+        return Tenant(namespace=checked_namespace(self.request.match_info["namespace"]))
+
+    @property
+    def bundle(self) -> BundleId:
+        """The bundle that the path names; raises NotFound for what cannot be an id."""
+        if self._bundle is None:
+            try:
+                self._bundle = BundleId(self.request.match_info["bundle"])
+            except InvalidRequest as error:
+                raise NotFound(NO_BUNDLE) from error
+        return self._bundle
+
+
+NO_BUNDLE: Final = "there is no such bundle, or the token does not open it"
+EXCHANGE: Final = web.RequestKey("exchange", Exchange)

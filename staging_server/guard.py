@@ -1,0 +1,99 @@
+"""Lets a request through to its handler, or refuses it: is the server open, who asks, may they?
+
+A refusal tells nothing about bundles: what an access token may not do is decided before anything is looked up, and a
+bundle token opens its bundle or gets the answer that an unknown bundle gets.
+"""
+
+from typing import Final
+
+from staging_protocol.errors import Denied, InvalidRequest, NotFound, Unavailable
+from staging_protocol.tokens import Token
+from staging_server.access_tokens import Verb
+from staging_server.auth import ANONYMOUS, Access, Rule
+from staging_server.exchange import NO_BUNDLE, Exchange
+from staging_server.problems import NeedsCredentials
+from staging_server.routes import Route
+from staging_server.tenants import Caller
+
+_COME_BACK: Final = 5.0
+"""Seconds until another replica, or this one after its restart, has taken over."""
+
+
+async def admit(exchange: Exchange, route: Route) -> None:
+    """Return when the request may go on; fills in who asks.
+
+    Raises:
+        Unavailable: the server is on its way out.
+        Unauthenticated: the route needs credentials and none came, or they are not valid.
+        Denied: the caller may not do this.
+        NotFound, BundleExpired: the bundle token does not open the bundle, or it has ended.
+    """
+    check_open(exchange, route)
+    authenticator = exchange.state.authenticator
+    headers = exchange.request.headers
+    authenticator.check_origin(headers)
+    if route.rule.anyone:
+        return
+    identity = await authenticator.identify(headers)
+    match identity:
+        case None:
+            msg = "this needs a token, sent as 'Authorization: Bearer <token>'"
+            raise NeedsCredentials(msg, invalid=False, for_page=route.path == "/")
+        case Token():
+            await _admit_bundle_token(exchange, route.rule, identity)
+        case Access():
+            exchange.caller = _named(exchange.caller, identity.name)
+            await _admit_access(exchange, route.rule, identity)
+
+
+def check_open(exchange: Exchange, route: Route) -> None:
+    """Refuse what a server on its way out does not take any more.
+
+    Raises:
+        Unavailable: it is, and does not.
+    """
+    traffic = exchange.state.traffic
+    if (traffic.closed and not route.probe) or (traffic.draining and route.begins_work):
+        msg = "the server is shutting down"
+        raise Unavailable(msg, retry_after=_COME_BACK)
+
+
+async def _admit_bundle_token(exchange: Exchange, rule: Rule, token: Token) -> None:
+    if not rule.bundle_token:
+        msg = "a bundle token opens manifest, files and reports of its bundle, nothing else"
+        raise Denied(msg)
+    try:
+        await exchange.parts.bundles.open_with_token(exchange.tenant, exchange.bundle, token)
+    except (NotFound, InvalidRequest) as error:
+        raise NotFound(NO_BUNDLE) from error
+    exchange.caller = _named(exchange.caller, f"bundle:{token.id}")
+
+
+async def _admit_access(exchange: Exchange, rule: Rule, access: Access) -> None:
+    namespace = exchange.request.match_info.get("namespace")
+    if access.may(rule.verbs, namespace=namespace):
+        return
+    if not access.may(rule.own, namespace=namespace):
+        wanted = " or ".join(dict.fromkeys((*rule.verbs, *rule.own)))
+        where = "all namespaces" if namespace is None else f"namespace {namespace[:63]!r}"
+        msg = f"this needs the right to {wanted} in {where}"
+        raise Denied(msg)
+    try:
+        bundle = await exchange.parts.bundles.get(exchange.tenant, exchange.bundle)
+    except NotFound as error:
+        raise NotFound(NO_BUNDLE) from error
+    if bundle.created_by == access.name:
+        return
+    if access.may((Verb.GET, Verb.LIST), namespace=namespace):
+        msg = "this bundle was created by somebody else"
+        raise Denied(msg)
+    raise NotFound(NO_BUNDLE)
+
+
+def _named(caller: Caller, name: str) -> Caller:
+    return Caller(name=name, address=caller.address, request_id=caller.request_id)
+
+
+def unknown_caller(address: str, *, request_id: str) -> Caller:
+    """Return who asks before that is known."""
+    return Caller(name=ANONYMOUS, address=address, request_id=request_id)

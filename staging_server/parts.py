@@ -1,0 +1,176 @@
+"""The parts of the server below HTTP, opened and closed together, and what must be true before they open.
+
+A start that cannot work says so in a sentence, before anything listens: a folder that is missing or not writable, a
+disk that is full, SQLite on a network file system (whose locks do not hold), a database that is newer than the program.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from staging_protocol.api import PodEndpoint
+from staging_protocol.errors import InvalidRequest, NoSpace
+from staging_server.blobs.base import BlobStore
+from staging_server.blobs.local import LocalBlobs
+from staging_server.bundles import Bundles
+from staging_server.metadata.base import Metadata
+from staging_server.metadata.store import database_file, open_metadata
+from staging_server.observer import SILENT, Observer
+from staging_server.settings import Settings, StorageSettings
+from staging_server.sweeper import Sweeper
+from staging_server.times import Clock, utc_now
+from staging_server.uploads import Uploads
+
+_MOUNTS: Final = Path("/proc/self/mounts")
+_NETWORK: Final = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.juicefs", "fuse.gcsfuse", "fuse.mount-s3"),
+    }
+)
+"""Types of file systems that several machines share, as the kernel names them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerParts:
+    """Everything that handlers need."""
+
+    settings: Settings
+    metadata: Metadata
+    blobs: BlobStore
+    bundles: Bundles
+    uploads: Uploads
+    sweeper: Sweeper
+
+
+@asynccontextmanager
+async def open_server_parts(
+    settings: Settings,
+    *,
+    pods: PodEndpoint | None = None,
+    observer: Observer = SILENT,
+    clock: Clock = utc_now,
+) -> AsyncIterator[ServerParts]:
+    """Check, migrate and open everything; close it in order at the end.
+
+    `pods` is where pods reach the server; None takes it from the settings.
+
+    Raises:
+        InvalidRequest, NoSpace, Unavailable: with a plain message, when the server cannot work like this.
+    """
+    await asyncio.to_thread(check_storage, settings.storage)
+    async with open_metadata(settings.storage, observer=observer) as metadata, _local_blobs(settings) as blobs:
+        await _check_room(blobs, settings)
+        bundles = Bundles(
+            metadata=metadata,
+            settings=settings,
+            pods=await asyncio.to_thread(pod_endpoint, settings) if pods is None else pods,
+            clock=clock,
+            observer=observer,
+        )
+        uploads = Uploads(metadata=metadata, blobs=blobs, settings=settings, clock=clock, observer=observer)
+        sweeper = Sweeper(
+            metadata=metadata, blobs=blobs, activity=bundles.activity, settings=settings, clock=clock,
+            observer=observer,
+        )  # fmt: skip
+        try:
+            yield ServerParts(
+                settings=settings, metadata=metadata, blobs=blobs, bundles=bundles, uploads=uploads, sweeper=sweeper
+            )
+        finally:
+            await uploads.close()
+            await bundles.activity.flush()
+
+
+def check_storage(storage: StorageSettings, *, mounts: str | None = None) -> None:
+    """Make sure that the data can lie where the settings say; `mounts` is the text of /proc/self/mounts.
+
+    Raises:
+        InvalidRequest: with what to do.
+    """
+    folder = storage.folder
+    if not folder.parent.is_dir():
+        msg = f"storage.folder: {folder.parent} does not exist; make it, or mount the volume for the data there"
+        raise InvalidRequest(msg)
+    try:
+        folder.mkdir(mode=0o750, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        msg = f"storage.folder: {folder} is not writable for user {os.getuid()}: {error.strerror}"
+        raise InvalidRequest(msg) from error
+    database = database_file(storage)
+    if database is not None:
+        _refuse_network(database, mounts=_read_mounts() if mounts is None else mounts)
+
+
+def pod_endpoint(settings: Settings) -> PodEndpoint:
+    """Return where pods reach the server, by the settings alone.
+
+    Raises:
+        InvalidRequest: the file of the authority cannot be read.
+    """
+    scheme = "http" if settings.tls.certificate_file is None else "https"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = settings.pod_url or f"{scheme}://{host}:{settings.port}"
+    if settings.pod_ca_file is None:
+        return PodEndpoint(url=url)
+    try:
+        return PodEndpoint(url=url, ca=settings.pod_ca_file.read_text())
+    except OSError as error:
+        msg = f"pod_ca_file: {settings.pod_ca_file} cannot be read: {error.strerror}"
+        raise InvalidRequest(msg) from error
+
+
+@asynccontextmanager
+async def _local_blobs(settings: Settings) -> AsyncIterator[LocalBlobs]:
+    storage = settings.storage
+    blobs = LocalBlobs(storage.folder, io_threads=storage.io_threads, flush_every=storage.flush_every)
+    try:
+        await blobs.prepare()
+        yield blobs
+    finally:
+        await blobs.close()
+
+
+async def _check_room(blobs: BlobStore, settings: Settings) -> None:
+    space = await blobs.space()
+    if space.total is None or space.free is None:
+        return
+    if space.free <= space.total * (1 - settings.limits.disk_high_water):
+        msg = (
+            f"the disk of {settings.storage.folder} is full up to limits.disk_high_water: {space.free} of "
+            f"{space.total} bytes are free; free some, or raise the limit"
+        )
+        raise NoSpace(msg)
+
+
+def _refuse_network(database: Path, *, mounts: str) -> None:
+    kind = _file_system(database.parent.resolve(), mounts.splitlines())
+    if kind in _NETWORK:
+        msg = (
+            f"the database {database} would lie on a network file system ({kind}), where SQLite's locks do not hold; "
+            "use a disk of this machine, or PostgreSQL (storage.database_url)"
+        )
+        raise InvalidRequest(msg)
+
+
+def _read_mounts() -> str:
+    return _MOUNTS.read_text() if _MOUNTS.exists() else ""
+
+
+def _file_system(folder: Path, mounts: Iterable[str]) -> str:
+    found, kind = Path("/"), ""
+    for line in mounts:
+        _, where, fs_type, *_ = line.split(" ")
+        # The kernel writes white space in names as octal numbers.
+        point = Path(where.encode().decode("unicode_escape"))
+        # A later mount hides an earlier one at the same place.
+        if folder.is_relative_to(point) and point.is_relative_to(found):
+            found, kind = point, fs_type
+    return kind

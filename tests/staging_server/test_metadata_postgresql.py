@@ -1,0 +1,137 @@
+"""The same queries on PostgreSQL: contract, a whole life, and the deletion race between two processes' connections."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from staging_protocol.api import Lease, Outcome, Pin, Report
+from staging_protocol.errors import BundleExpired, TransientError
+from staging_protocol.owners import OwnerReference
+from staging_protocol.tokens import Token
+from staging_server.metadata.base import Metadata
+from staging_server.metadata.store import open_metadata
+from staging_server.metadata.tables import blobs
+from staging_server.settings import StorageSettings
+from tests.conftest import missing
+from tests.contracts.metadata_store import MetadataContract
+from tests.staging_server import postgresql
+from tests.staging_server.domain import ALICE, BLUE, RED, open_domain
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[URL]:
+    programs = postgresql.find_programs()
+    if programs is None:
+        missing("PostgreSQL's server is not installed (Debian: postgresql)")
+        return
+    with postgresql.running(programs) as url:
+        yield url
+
+
+@pytest.fixture
+async def url(server: URL) -> str:
+    """A database without tables."""
+    engine = create_async_engine(server.set(drivername="postgresql+asyncpg"))
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+    await engine.dispose()
+    return server.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def metadata(url: str, tmp_path: Path) -> AsyncIterator[Metadata]:
+    async with open_metadata(StorageSettings(folder=tmp_path, database_url=SecretStr(url))) as opened:
+        yield opened
+
+
+class TestPostgresql(MetadataContract):
+    pass
+
+
+async def test_a_whole_life_on_postgresql(url: str, tmp_path: Path) -> None:
+    async with open_domain(tmp_path, database_url=url) as domain:
+        first = await domain.stage(b"one", b"two", key="k")
+        assert (await domain.create(b"one", b"two", key="k")).id == first.id
+        assert (await domain.create(b"one", b"two")).sealed
+        other = await domain.stage(b"one", tenant=BLUE)
+        assert await domain.read(other, tenant=BLUE) == b"one"
+        assert len((await domain.parts.bundles.list(None, cursor=None, limit=10)).bundles) == 3
+        assert (await domain.parts.bundles.usage(RED)).namespaces[0].blob_size == 6
+        assert (await domain.parts.bundles.explain(RED, first.id)).verdict
+        again = await domain.create(b"one", b"two", key="k")
+        await domain.parts.bundles.open_with_token(RED, first.id, Token.parse(again.token))
+        report = Report(outcome=Outcome.SUCCEEDED, role="driver", pod="pod", exit_code=0, seconds=1.0)
+        await domain.parts.bundles.add_report(RED, first.id, report, caller=ALICE)
+        await domain.parts.bundles.pin(RED, first.id, Pin(reason="audit"), caller=ALICE)
+        await domain.parts.bundles.unpin(RED, first.id, caller=ALICE)
+        await domain.parts.bundles.lease(RED, first.id, Lease(seconds=60), caller=ALICE)
+        owner = OwnerReference(api_version="v1", kind="Pod", name="driver")
+        assert (await domain.parts.bundles.bind(RED, first.id, owner, caller=ALICE)).owner == owner
+        last = await domain.parts.bundles.new_token(RED, first.id, caller=ALICE)
+        await domain.parts.bundles.touch(RED, first.id, caller=ALICE, size=1)
+        domain.clock.move(days=8)
+        assert len((await domain.sweep()).bundles) == 3
+        with pytest.raises(BundleExpired):
+            await domain.parts.bundles.open_with_token(RED, first.id, Token.parse(last.token))
+        domain.clock.move(days=8)
+        await domain.sweep()
+        domain.clock.move(days=8)
+        await domain.sweep()
+        domain.clock.move(days=8)
+        await domain.sweep()
+        assert await domain.stored_files() == []
+        assert await domain.count(blobs) == 0
+
+
+async def test_replicas_that_start_together_migrate_once(url: str, tmp_path: Path) -> None:
+    async def start() -> None:
+        async with open_metadata(StorageSettings(folder=tmp_path, database_url=SecretStr(url))):
+            pass
+
+    await asyncio.gather(*(start() for _ in range(3)))
+
+
+async def test_creates_and_sweeps_of_two_replicas_never_lose_a_held_blob(url: str, tmp_path: Path) -> None:
+    """At READ COMMITTED this deletes held blobs unless each look comes after its lock (DESIGN 7)."""
+    quick = {"blob_keep": 0.000_001, "blob_grace": 0}
+    async with (
+        open_domain(tmp_path, database_url=url, retention=quick) as one,
+        open_domain(tmp_path, database_url=url, retention=quick, clock=one.clock) as other,
+    ):
+        running = True
+
+        async def sweep() -> None:
+            while running:
+                one.clock.move(microseconds=10)
+                # One that loses a race is told to try again.
+                with contextlib.suppress(TransientError):
+                    await other.sweep()
+
+        async def use(content: bytes) -> None:
+            for _ in range(15):
+                created = await one.create(content)
+                if not created.sealed:
+                    await one.put(content)
+                    await one.parts.bundles.seal(RED, created.id, caller=ALICE)
+                assert await one.read(created) == content
+                await one.parts.bundles.delete(RED, created.id, caller=ALICE)
+
+        sweeping = asyncio.create_task(sweep())
+        await asyncio.gather(*(use(bytes([number]) * 100) for number in range(3) for _ in range(2)))
+        running = False
+        await sweeping
+        for _ in range(3):
+            one.clock.move(days=1)
+            await one.sweep()
+        assert await one.stored_files() == []
+        assert await one.count(blobs) == 0
