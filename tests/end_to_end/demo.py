@@ -90,7 +90,7 @@ def _show_resolving(demo: Demo, bundle: str) -> None:
 
 def _show_resubmission(demo: Demo) -> None:
     again = demo.stage()
-    _expect(again["requests"] == 1 and again["staged_bytes"] == 0, f"unexpected traffic: {again}")
+    _expect(again["requests"] == 1 and again["bytes_staged"] == 0, f"unexpected traffic: {again}")
     _say(
         "resubmitted",
         f"{again['requests']} request, {again['bytes_staged']} file bytes, {again['seconds']:.2f} s",
