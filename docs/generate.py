@@ -13,10 +13,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+import init_container.settings
 from staging_protocol.errors import ERRORS, TransientError
-from staging_server.openapi import http_api_page
+from staging_server.cli import main as server
+from staging_server.openapi import markdown
+from staging_server.routes import routes_table
 from staging_server.settings import Settings as ServerSettings
-from submission.cli import main as submitter
+from submission.cli import cli as submitter
 from submission.settings import Settings as SubmitterSettings
 
 _FOLDER: Final = Path(__file__).parent
@@ -49,7 +52,13 @@ From flags, then the environment, then a TOML file (`$SPARK_STAGING_CONFIG`, or 
 
 ## Init container
 
-Set by `spark-staging template` and `run`; see [the pod contract](../staging_protocol/pod_contract.py).
+Set by `spark-staging template` and `run`, or in your own pod template.
+
+```
+{(init_container.settings.__doc__ or "").strip()}
+```
+
+The names of the contract are in [pod_contract.py](../staging_protocol/pod_contract.py).
 """
 
 
@@ -71,8 +80,6 @@ def _default(field: FieldInfo) -> str:
 
 def cli_page() -> str:
     """Return the help of every command of `spark-staging` and `spark-staging-server`."""
-    from staging_server.cli import main as server
-
     sections = [*_commands(submitter, path="spark-staging"), *_commands(server, path="spark-staging-server")]
     return "# Commands\n\n" + "\n".join(sections)
 
@@ -86,6 +93,21 @@ def _commands(command: click.Command, *, path: str) -> Iterator[str]:
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
                 yield from _commands(child, path=f"{path} {name}")
+
+
+def http_api_page() -> str:
+    """Return the table of routes."""
+    return f"""# HTTP API, v1
+
+JSON in and out; every error is `application/problem+json` with a stable `code`, `retryable` and `request_id` (see [errors](errors.md)).
+The server describes itself at `/openapi.json` (OpenAPI 3.1), made from the same table and structs as this page.
+
+Send a token as `Authorization: Bearer …`.
+*Bundle token* means the token of that very bundle; the other words are verbs of an access token, in the namespace of the path.
+An unknown bundle and a wrong token are the same 404.
+The right token of an ended bundle gets 410 with the time and the reason.
+
+{markdown(routes_table())}"""
 
 
 def errors_page() -> str:

@@ -6,7 +6,7 @@ field names below, and in the environment a field is `SPARK_STAGING_<FIELD>`.  T
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -94,28 +94,6 @@ class Settings(BaseSettings):
         if self.token_file is not None:
             return read_token(self.token_file)
         return None if self.token is None else Token.parse(self.token.get_secret_value())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingReference:
-    """What documentation says about one setting."""
-
-    name: str
-    variable: str
-    default: str
-    description: str
-
-
-def reference() -> Iterator[SettingReference]:
-    """Yield all settings as `docs/settings.md` lists them."""
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default_factory is not None or field.default is None else str(field.default)
-        yield SettingReference(
-            name=name,
-            variable=f"{PREFIX}{name.upper()}",
-            default=default,
-            description=field.description or "",
-        )
 
 
 def read_settings(flags: Mapping[str, object] | None = None) -> Settings:

@@ -126,7 +126,7 @@ def _resolve(
             manifest,
             folder_of=partial(_folder_of, folder),
             sources=Sources(http=partial(HttpSource, http, allow_plain_http=settings.allow_plain_http), staged=staged),
-            settings=ResolveSettings(journal=True),
+            settings=ResolveSettings(journal=True, durable=True),
             observer=_Told(progress),
         )
 

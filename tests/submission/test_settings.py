@@ -6,7 +6,7 @@ import pytest
 
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.tokens import Token, TokenKind
-from submission.settings import Environment, Settings, config_file, read_settings, reference
+from submission.settings import Environment, Settings, config_file, read_settings
 
 TOKEN = Token.generate(TokenKind.ACCESS)
 
@@ -94,12 +94,7 @@ def test_an_unreadable_token_file_is_named(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    documented = {item.name: item for item in reference()}
-
-    assert set(documented) == set(Settings.model_fields)
-    assert all(item.description for item in documented.values())
-    assert documented["init_memory_limit"].variable == "SPARK_STAGING_INIT_MEMORY_LIMIT"
-    assert documented["init_memory_limit"].default == "128Mi"
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
 def test_child_processes_do_not_inherit_the_access_token(monkeypatch: pytest.MonkeyPatch) -> None:
