@@ -60,7 +60,14 @@ def submitter(tmp_path: Path) -> Iterator[Submitter]:
         settings={"AUTH__MODE": "tokens", "AUTH__TOKENS_FILE": str(tmp_path / "tokens.json"), "LOGS__LEVEL": "debug"},
     )
     created = run(
-        "spark-staging-server", "tokens", "create", "--name", "alice", "--namespace", "team-a", environment=server.environment()
+        "spark-staging-server",
+        "tokens",
+        "create",
+        "--name",
+        "alice",
+        "--namespace",
+        "team-a",
+        environment=server.environment(),
     )
     assert created.returncode == 0, created.stderr
     token_file = tmp_path / "access-token"
