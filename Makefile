@@ -67,6 +67,8 @@ bench: setup
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--all-extras --group dev pyproject.toml --output-file requirements.lock
+	cd deploy && uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		build.in --output-file build.lock
 
 ci: lint
 	$(PYTEST) -m "not kube" --cov --cov-report=term:skip-covered

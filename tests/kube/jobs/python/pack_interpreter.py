@@ -29,7 +29,7 @@ def left_in(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 def pack(archive: tarfile.TarFile) -> None:
     """Add the program, the usual names for it, and its library."""
     # In a virtual environment `sys.executable` is a copy or a link that needs the interpreter it was made from.
-    program = Path(sys._base_executable).resolve()  # noqa: SLF001 - CPython offers no other way to it
+    program = Path(sys._base_executable).resolve()
     archive.add(program, f"bin/{VERSION}")
     for name in ("python", "python3"):
         link = tarfile.TarInfo(f"bin/{name}")
