@@ -3,8 +3,8 @@
 It is started once in every driver and executor pod, so it loads little and asks for nothing but manifest and files.
 """
 
-import argparse
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -39,10 +39,7 @@ log = logging.getLogger("spark_staging.init")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    argparse.ArgumentParser(
-        prog="spark-staging-init",
-        description="Bring the dependencies of a Spark job into the volumes of its pod. Settings come by environment.",
-    ).parse_args(arguments)
+    _refuse(sys.argv[1:] if arguments is None else arguments)
     log_to_stderr(level=log_level())
     started = time.monotonic()
     try:
@@ -53,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_termination_message(termination_message(report), root=root())
         return error.exit_code
     return _run(settings, started=started)
+
+
+def _refuse(arguments: Sequence[str]) -> None:
+    """Explain, or complain, when there are arguments: there are none to take."""
+    if arguments:
+        import argparse  # 12 ms, and pods give none
+
+        what = "Bring the dependencies of a Spark job into the volumes of its pod. Settings come by environment."
+        argparse.ArgumentParser(prog="spark-staging-init", description=what).parse_args(arguments)
 
 
 def _run(settings: InitSettings, *, started: float) -> int:

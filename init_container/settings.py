@@ -11,11 +11,12 @@ Besides those of the contract:
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
+
+import msgspec
 
 from staging_protocol import pod_contract
 from staging_protocol.errors import InvalidRequest
@@ -35,8 +36,7 @@ _CONNECTIONS: Final = 16
 _MAX_CONNECTIONS: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitSettings:
+class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the init container is told.
 
     Attributes:

@@ -2,6 +2,6 @@
 
     resolve → plan (pure), download, archives → sources
 
-It is synchronous and uses threads; it stands on the standard library, msgspec and urllib3 only, because an init
-container imports it in every pod.
+It is synchronous and uses threads; it stands on the standard library and msgspec only (urllib3 for proxies), because an
+init container imports it in every pod.
 """

@@ -7,11 +7,10 @@ ends it; whether there is another try is decided in `download`.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from resolver.hashing import FollowingHashing, Hashing, InlineHashing
 from resolver.journal import Journal
+from resolver.parts import Part, part_size_for
 from resolver.plan import Download
 from resolver.retry import Attempts
 from resolver.run import Run
@@ -26,24 +25,6 @@ from staging_protocol.errors import (
     TransientError,
     Unavailable,
 )
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """A range of the file; everything before `at` was written.  `stop` is None until the end is known."""
-
-    start: int
-    stop: int | None
-    at: int = -1
-
-    def __post_init__(self) -> None:
-        if self.at < 0:
-            self.at = self.start
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all its bytes were written."""
-        return self.at == self.stop
 
 
 class Attempt:
@@ -67,7 +48,7 @@ class Attempt:
         self._open = 1
         self.version: Version | None = None
         self.abandoned = False
-        self.file: UnfinishedFile = run.workspace.begin_file(Path(download.path), keep=journal.has_parts)
+        self.file: UnfinishedFile = run.workspace.begin_file(download.path, keep=journal.has_parts)
 
     @property
     def first(self) -> Part:
@@ -120,8 +101,8 @@ class Attempt:
         self._run.workspace.discard_file(self.file)
 
     def _first_stop(self) -> int:
-        size, part_size = self._download.size, self._run.settings.part_size
-        return part_size if size is None else min(size, part_size)
+        size, smallest = self._download.size, self._run.settings.part_size
+        return smallest if size is None else min(size, part_size_for(size, smallest=smallest))
 
     def _read(self, part: Part, buffer: memoryview, attempts: Attempts) -> None:
         # An empty range cannot be written as a Range header; the whole of an empty file is asked for instead.
@@ -173,7 +154,7 @@ class Attempt:
         self._more([other for other in further if not other.is_done])
 
     def _further(self, size: int) -> list[Part]:
-        start, step = self._parts[0].stop, self._run.settings.part_size
+        start, step = self._parts[0].stop, part_size_for(size, smallest=self._run.settings.part_size)
         return [] if start is None else [Part(at, min(at + step, size)) for at in range(start, size, step)]
 
     # --- bytes

@@ -9,9 +9,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-from resolver.archives import unpack
-from resolver.attempt import Attempt, Part
+from resolver.attempt import Attempt
 from resolver.journal import Journal
+from resolver.parts import Part
 from resolver.plan import Download
 from resolver.run import Resolved, Run
 from resolver.sources.base import Source
@@ -28,7 +28,7 @@ class DependencyDownload:
         self._download = download
         self._source = source
         self._run = run
-        self._path = Path(download.path)
+        self._path = download.path
         self._lock = threading.Lock()
         self._failures: set[type[StagingError]] = set()
         self._current: Attempt | None = None
@@ -51,7 +51,9 @@ class DependencyDownload:
         """Return the digest of what is in its place already, if that is right and whole."""
         record = read_record(self._path) if self._needs_record else None
         if self._download.is_unpacked:
-            return record.digest if record is not None and self._path.is_dir() and self._is_current(record) else None
+            return (
+                record.digest if record is not None and Path(self._path).is_dir() and self._is_current(record) else None
+            )
         size = regular_size(self._path)
         expected = self._download.digest
         if expected is None and record is not None and record.size == size and self._is_current(record):
@@ -127,15 +129,18 @@ class DependencyDownload:
         self._done(digest, size=attempt.size, reused=False)
 
     def _unpack(self, attempt: Attempt) -> None:
+        from resolver.archives import unpack  # 5 ms, and most manifests have no archive
+
         workspace = self._run.workspace
-        tree = workspace.begin_tree(self._path)
+        final = Path(self._path)
+        tree = workspace.begin_tree(final)
         try:
             unpack(
-                attempt.file.path, tree,
+                Path(attempt.file.path), tree,
                 limits=self._run.settings.archives,
                 durable=self._run.settings.durable, check=self._run.clock.check,
             )  # fmt: skip
-            workspace.commit_tree(tree, self._path)
+            workspace.commit_tree(tree, final)
         except BadArchive as error:
             msg = f"{self._download.uri} is refused: {error.detail}"
             raise BadArchive(msg) from error

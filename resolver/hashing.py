@@ -17,6 +17,9 @@ from staging_protocol.errors import StagingError, Terminated
 _READ_SIZE: Final = 512 * 1024
 """Bytes; it stays in the processor's cache between reading and hashing."""
 
+_WAKE_SIZE: Final = 1024 * 1024
+"""Bytes that must have arrived before the follower is woken: each waking takes the interpreter from a receiver."""
+
 
 class Hashing(Protocol):
     """Is told of each piece that was written to the file, and knows the digest at the end."""
@@ -59,19 +62,24 @@ class FollowingHashing:
         self._size = size
         self._hash = hashlib.sha256()
         self._changed = threading.Condition()
+        self._unseen = 0
         self._abandoned = False
         self._error: StagingError | None = None
         self._thread = threading.Thread(target=self._follow, name="hashing", daemon=True)
         self._thread.start()
 
-    def wrote(self, data: memoryview) -> None:  # noqa: ARG002 - it is read back from the file, in order
-        """Wake the follower."""
+    def wrote(self, data: memoryview) -> None:
+        """Wake the follower when there is enough for it; it reads back from the file, in order."""
         with self._changed:
-            self._changed.notify()
+            self._unseen += len(data)
+            if self._unseen >= _WAKE_SIZE:
+                self._unseen = 0
+                self._changed.notify()
 
     def result(self) -> Digest:
         """Wait for the follower to reach the end."""
-        self.wrote(memoryview(b""))
+        with self._changed:
+            self._changed.notify()
         self._thread.join()
         if self._error is not None:
             raise self._error

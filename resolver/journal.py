@@ -12,16 +12,28 @@ container that failed is never run again.
 """
 
 import hashlib
-import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from resolver.plan import Download
 from resolver.sources.base import Version
 from staging_io.files import UnfinishedFile, hidden, regular_size, remove_tree, translated
-from staging_protocol.errors import SourceChanged
+from staging_protocol.digests import Digest
+from staging_protocol.errors import InvalidRequest, SourceChanged
+from staging_protocol.wire import decode, encode
+
+
+class _Header(msgspec.Struct, frozen=True, kw_only=True):
+    """Of what the parts are.  The URI may hold a secret, so its hash stands for it."""
+
+    uri: str
+    digest: Digest | None
+    version: str | None
+    size: int | None
+    part_size: int
 
 
 class Journal:
@@ -32,13 +44,11 @@ class Journal:
         self._enabled = enabled
         self._active = False
         self._lock = threading.Lock()
-        self._header: dict[str, Any] | None = None
+        self._header: _Header | None = None
         self._starts: frozenset[int] = frozenset()
         if enabled:
-            self._path = hidden(Path(download.path), "journal")
-            self._header, self._starts = _load(self._path, self._what())
-        if self._header is not None and regular_size(hidden(Path(download.path), "part")) != self._header["size"]:
-            self._header, self._starts = None, frozenset()
+            self._path = hidden(download.path, "journal")
+            self._header, self._starts = _load(self._path, download)
 
     @property
     def has_parts(self) -> bool:
@@ -58,14 +68,17 @@ class Journal:
         if not self._enabled:
             return
         strong = version.text if version is not None and version.strong else None
-        header = self._what() | {"version": strong, "size": size, "part_size": part_size}
+        header = _Header(
+            uri=_hash_of_uri(self._download), digest=self._download.digest,
+            version=strong, size=size, part_size=part_size,
+        )  # fmt: skip
         if self._header is not None and self._header != header:
             self.forget()
             msg = f"{self._download.uri} changed since it was downloaded in part"
             raise SourceChanged(msg)
         self._active = size is not None and (strong is not None or self._download.digest is not None)
         if self._active and self._header is None:
-            self._append(json.dumps(header), create=True)
+            self._append(encode(header).decode(), create=True)
 
     def done(self, start: int, *, file: UnfinishedFile) -> None:
         """Remember a part that was written, once it is on the disk."""
@@ -79,11 +92,6 @@ class Journal:
         if self._enabled:
             remove_tree(self._path)
 
-    def _what(self) -> dict[str, Any]:
-        # The URI may hold a secret, so its hash stands for it.
-        uri = hashlib.sha256(self._download.uri.without_fragment.encode()).hexdigest()
-        return {"uri": uri, "digest": self._download.digest}
-
     def _append(self, line: str, *, create: bool = False) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT | os.O_TRUNC if create else 0)
         with self._lock, translated(self._path):
@@ -94,12 +102,18 @@ class Journal:
                 os.close(fd)
 
 
-def _load(path: Path, what: dict[str, Any]) -> tuple[dict[str, Any] | None, frozenset[int]]:
+def _hash_of_uri(download: Download) -> str:
+    return hashlib.sha256(download.uri.without_fragment.encode()).hexdigest()
+
+
+def _load(path: Path, download: Download) -> tuple[_Header | None, frozenset[int]]:
+    """Return what the journal at `path` says, if it is about this download and the bytes are still there."""
     try:
         first, *rest = path.read_text().split("\n")[:-1]
-        header = json.loads(first)
-        if not isinstance(header, dict) or {key: header.get(key) for key in what} != what:
-            return None, frozenset()
-        return header, frozenset(int(line) for line in rest)
-    except (OSError, ValueError):
+        header, starts = decode(first, into=_Header), frozenset(int(line) for line in rest)
+    except (OSError, ValueError, InvalidRequest):
         return None, frozenset()
+    is_ours = header.uri == _hash_of_uri(download) and header.digest == download.digest
+    if not is_ours or regular_size(hidden(download.path, "part")) != header.size:
+        return None, frozenset()
+    return header, starts

@@ -8,8 +8,9 @@ Names that differ in letter case only are left to the file system (docs/decision
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from resolver.settings import MIB, ArchiveLimits
 from staging_protocol.errors import BadArchive, InvalidRequest
@@ -28,34 +29,30 @@ _MAX_TIME: Final = 2**33
 HOW_TO_PACK: Final = "pack it with conda-pack or venv-pack, or with an environment made by `python -m venv --copies`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileMember:
+class FileMember(msgspec.Struct, frozen=True, kw_only=True):
     """A regular file; `chunks(size)` gives its bytes."""
 
     name: str
     size: int
     is_executable: bool
     changed: float
-    chunks: Callable[[int], Iterator[bytes]] = field(repr=False)
+    chunks: Callable[[int], Iterator[bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderMember:
+class FolderMember(msgspec.Struct, frozen=True, kw_only=True):
     """A folder."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymbolicLink:
+class SymbolicLink(msgspec.Struct, frozen=True, kw_only=True):
     """A symbolic link; `target` is as written, relative to the folder of the link."""
 
     name: str
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HardLink:
+class HardLink(msgspec.Struct, frozen=True, kw_only=True):
     """A second name of a file that came before; `target` is relative to the archive."""
 
     name: str

@@ -5,8 +5,9 @@ This is pure: what has to be known of the world (folders, free space, files that
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NoSpace, TargetCollision
@@ -20,21 +21,16 @@ RESERVED_PREFIX: Final = ".spark-staging-"
 FolderOf = Callable[[Kind], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Download:
+class Download(msgspec.Struct, frozen=True, kw_only=True):
     """One dependency that has to come: `path` is its file, or for an archive the folder it is unpacked into."""
 
     uri: DependencyUri
     kind: Kind
     folder: str
     target: FileName
+    path: str
     size: int | None
     digest: Digest | None
-
-    @property
-    def path(self) -> str:
-        """The final path."""
-        return f"{self.folder}/{self.target}"
 
     @property
     def is_unpacked(self) -> bool:
@@ -42,8 +38,7 @@ class Download:
         return self.kind is Kind.ARCHIVE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerLocal:
+class ContainerLocal(msgspec.Struct, frozen=True, kw_only=True):
     """A dependency that is in the image or on a volume already, by its `local:` URI."""
 
     uri: DependencyUri
@@ -52,16 +47,14 @@ class ContainerLocal:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(msgspec.Struct, frozen=True):
     """A file system: which one, and the bytes that are free on it."""
 
     id: int
     free: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is to do, in the manifest's order."""
 
     downloads: tuple[Download, ...]
@@ -130,9 +123,10 @@ def _download(entry: ManifestEntry, uri: DependencyUri, *, folder_of: FolderOf, 
     if entry.size is not None and entry.size < 0:
         msg = f"{uri}: the size {entry.size} is negative"
         raise InvalidRequest(msg)
+    folder = folder_of(entry.kind)
     return Download(
-        uri=uri, kind=entry.kind, folder=folder_of(entry.kind),
-        target=entry.target, size=entry.size, digest=entry.digest,
+        uri=uri, kind=entry.kind, folder=folder, target=entry.target, path=f"{folder}/{entry.target}",
+        size=entry.size, digest=entry.digest,
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def _plan(manifest: Manifest, *, folders: dict[Kind, Path]) -> Plan:
     held = {
         path: size
         for entry in manifest.entries
-        if (size := regular_size(Path(path := f"{folders[entry.kind]}/{entry.target}"))) is not None
+        if (size := regular_size(path := f"{folders[entry.kind]}/{entry.target}")) is not None
     }
     return plan(
         manifest,
@@ -78,7 +78,7 @@ def _carry_out(todo: Plan, manifest: Manifest, *, sources: Sources, run: Run) ->
         received, done = run.counts
         seconds = time.monotonic() - started
         files = len(todo.downloads)
-        run.parallelism.observe(work=received + done * REQUEST_COST, now=seconds)
+        run.parallelism.observe(work=received + done * REQUEST_COST, computed=time.process_time(), now=seconds)
         run.observer.progressed(
             Progress(files=files, files_done=done, size=todo.size, received=received, seconds=seconds)
         )

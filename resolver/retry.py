@@ -4,12 +4,12 @@ What may be tried again is said by the error's class (`TransientError`), never d
 the count anew: a slow and shaky source that moves on is not given up before the deadline.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from resolver.settings import RetrySettings
 from staging_protocol.errors import DeadlineExceeded, StagingError, Terminated, TransientError
@@ -56,8 +56,7 @@ class Clock:
         self.check()
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(msgspec.Struct):
     """The tries of one thing."""
 
     name: str
@@ -82,6 +81,8 @@ class Attempts:
         self.failed += 1
         if self.failed >= self.settings.attempts:
             raise error
+        import random  # 3 ms, and most runs never wait
+
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load and guards nothing
         seconds = wait_before_try(self.failed, error=error, settings=self.settings, jitter=jitter)
         if seconds >= self.clock.left:

@@ -1,8 +1,10 @@
 """What all downloads of one run share: settings, clock, threads, hidden files, counts, and who watches."""
 
+import os
 import threading
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from resolver.crew import Crew
 from resolver.parallelism import Parallelism
@@ -14,8 +16,7 @@ from staging_protocol.errors import StagingError
 from staging_protocol.manifest import Kind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     """A dependency that is in its place.
 
     `digest` and `size` are of the file as it is stored, before unpacking; for `local:` dependencies there is no digest.
@@ -32,8 +33,7 @@ class Resolved:
     reused: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How far a run is.  `size` is what is to come as far as it is known; `received` counts bytes from sources."""
 
     files: int
@@ -76,7 +76,7 @@ class Run:
         self.settings = settings
         self.clock = clock
         self.observer = observer
-        self.parallelism = Parallelism(maximum=settings.connections)
+        self.parallelism = Parallelism(maximum=settings.connections, processors=os.cpu_count() or 1)
         self.crew = Crew(parallelism=self.parallelism, buffer_size=settings.buffer_size)
         self.workspace = Workspace(durable=settings.durable, keep_unfinished=settings.journal)
         self._lock = threading.Lock()

@@ -1,13 +1,13 @@
 """How the resolver works: values set by its callers, none read from the environment here."""
 
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 MIB: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrySettings:
+class RetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """When something that failed is tried again.
 
     Attributes:
@@ -22,8 +22,7 @@ class RetrySettings:
     longest_wait: float = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveLimits:
+class ArchiveLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What an archive may unpack to; an archive beyond it is refused (exit code 47).
 
     Attributes:
@@ -39,13 +38,13 @@ class ArchiveLimits:
     depth: int = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolveSettings:
+class ResolveSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the resolver.
 
     Attributes:
         deadline: seconds for everything; then the run fails with exit code 45.
-        part_size: bytes of the ranges that are fetched in parallel; what is smaller comes in one piece.
+        part_size: bytes of the ranges that are fetched in parallel, up to four times as many for large files; what is
+            smaller comes in one piece.
         buffer_size: bytes of the one buffer that each thread has; with `connections` it bounds the memory.
         connections: parts in flight at most; how many are used is found out while running.
         durable: flush files and folders to the disk before they count as done (decision 0003).
@@ -60,5 +59,5 @@ class ResolveSettings:
     durable: bool = False
     journal: bool = False
     progress_interval: float = 0.2
-    retry: RetrySettings = field(default_factory=RetrySettings)
-    archives: ArchiveLimits = field(default_factory=ArchiveLimits)
+    retry: RetrySettings = RetrySettings()
+    archives: ArchiveLimits = ArchiveLimits()

@@ -4,11 +4,11 @@ Beginning, committing and ending happen under one lock.  So when a run is ended 
 a moment later becomes visible, and nothing hidden is left behind.
 """
 
-import json
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from resolver.sources.base import Version
 from staging_io.files import (
@@ -21,13 +21,13 @@ from staging_io.files import (
 )
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, Terminated
+from staging_protocol.wire import decode, encode
 
 _MAX_RECORD: Final = 10_000
 """Bytes; a record has a digest, a size and a version."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered, in a hidden sibling, of a finished dependency that cannot be checked by itself."""
 
     digest: Digest
@@ -47,7 +47,7 @@ class Workspace:
         self._files: set[UnfinishedFile] = set()
         self._trees: set[Path] = set()
 
-    def begin_file(self, final: Path, *, keep: bool = False) -> UnfinishedFile:
+    def begin_file(self, final: str | Path, *, keep: bool = False) -> UnfinishedFile:
         """Open the hidden file of `final`."""
         file = UnfinishedFile(final, keep=keep)  # not under the lock: a busy disk lets an open wait
         with self._lock:
@@ -118,13 +118,11 @@ class Workspace:
             for folder in folders:
                 flush_folder(folder)
 
-    def write_record(self, final: Path, record: Record) -> None:
+    def write_record(self, final: str | Path, record: Record) -> None:
         """Remember what `final` was made of."""
-        version = None if record.version is None else [record.version.text, record.version.strong]
-        text = json.dumps({"digest": record.digest, "size": record.size, "version": version})
         path = hidden(final, "json")
         file = self.begin_file(path)
-        file.write(memoryview(text.encode()), 0)
+        file.write(memoryview(encode(record)), 0)
         self.commit_file(file)
 
     def _check(self) -> None:
@@ -133,17 +131,15 @@ class Workspace:
             raise Terminated(msg)
 
 
-def read_record(final: Path) -> Record | None:
+def read_record(final: str | Path) -> Record | None:
     """Return what is remembered of `final`; None when there is nothing that can be read."""
     try:
         with hidden(final, "json").open("rb") as file:
-            value = json.loads(file.read(_MAX_RECORD))
-        version = None if value["version"] is None else Version(str(value["version"][0]), bool(value["version"][1]))
-        return Record(digest=Digest(value["digest"]), size=int(value["size"]), version=version)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, InvalidRequest):
+            return decode(file.read(_MAX_RECORD), into=Record)
+    except (OSError, InvalidRequest):
         return None
 
 
-def forget_record(final: Path) -> None:
+def forget_record(final: str | Path) -> None:
     """Remove what is remembered of `final`."""
     remove_tree(hidden(final, "json"))

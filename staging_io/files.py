@@ -15,7 +15,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,18 +41,22 @@ _NO_LOCKS: Final = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.E
 class UnfinishedFile:
     """A file under its hidden name.  It ends by `commit` or by `discard`; several threads may write parts of it."""
 
-    def __init__(self, final: Path, *, keep: bool = False) -> None:
+    def __init__(self, final: str | Path, *, keep: bool = False) -> None:
         """Open the hidden file of `final`, emptied unless its bytes shall be kept for resuming.
 
         Raises:
             NoSpace, Denied, InvalidRequest: it cannot be made.
         """
-        self.final = final
-        self.path = hidden(final, "part")
+        # Plain strings here: there may be thousands of small files, and a Path costs more than the call it is for.
+        self.final = str(final)
+        self.path = _hidden(self.final, "part")
         self._fd = -1
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (0 if keep else os.O_TRUNC)
-        with translated(final):
+        try:
             self._fd = os.open(self.path, flags, FILE_MODE)
+            os.fchmod(self._fd, FILE_MODE)  # whatever the umask; now, so that a flush covers it
+        except OSError as error:
+            raise of_os(error, self.final) from error
 
     def reserve(self, size: int) -> None:
         """Take the space for `size` bytes now, so that a full volume is noticed before the work is done."""
@@ -82,15 +85,16 @@ class UnfinishedFile:
 
     def commit(self) -> None:
         """Give the file its final name; it replaces a file of that name at once."""
-        with translated(self.final):
-            os.fchmod(self._fd, FILE_MODE)
-            os.rename(self.path, self.final)  # noqa: PTH104 - on the path of thousands of small files
+        try:
+            os.rename(self.path, self.final)  # noqa: PTH104 - plain strings, see above
+        except OSError as error:
+            raise of_os(error, self.final) from error
         self.close()
 
     def discard(self) -> None:
         """Remove the hidden name.  Threads that still write do no harm: the file ends with the last of them."""
         with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            os.unlink(self.path)  # noqa: PTH108 - plain strings, see above
 
     def close(self) -> None:
         """Close it as it is; doing it again is harmless."""
@@ -103,24 +107,29 @@ class UnfinishedFile:
         self.close()
 
 
-def hidden(final: Path, suffix: str) -> Path:
+def hidden(final: str | Path, suffix: str) -> Path:
     """Return the hidden sibling of `final`; its length does not depend on the length of the name."""
-    name = hashlib.sha256(os.fsencode(final.name)).hexdigest()[:16]
-    return final.parent / f"{HIDDEN_PREFIX}{name}.{suffix}"
+    return Path(_hidden(str(final), suffix))
 
 
-def digest_of(path: Path, *, check: Callable[[], None] = lambda: None) -> Digest:
+def _hidden(final: str, suffix: str) -> str:
+    folder, name = os.path.split(final)
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return os.path.join(folder, f"{HIDDEN_PREFIX}{digest}.{suffix}")  # noqa: PTH118 - plain strings, see above
+
+
+def digest_of(path: str | Path, *, check: Callable[[], None] = lambda: None) -> Digest:
     """Return the digest of a file, read in flat memory; `check` is called between reads and may raise."""
     buffer = memoryview(bytearray(_READ_SIZE))
     digest = hashlib.sha256()
-    with translated(path), path.open("rb", buffering=0) as file:
+    with translated(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path or a string
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
             check()
     return Digest.of_hash(digest.digest())
 
 
-def regular_size(path: Path) -> int | None:
+def regular_size(path: str | Path) -> int | None:
     """Return the size of the regular file at `path`; None when there is none (a link is none)."""
     try:
         status = os.lstat(path)
@@ -153,6 +162,8 @@ def remove_leftovers(folder: Path, *, keep_journals: bool = False) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a file or a whole folder, if it is there; links are removed, never followed."""
     if path.is_dir() and not path.is_symlink():
+        import shutil  # 3 ms, and most runs have nothing to remove
+
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
@@ -205,7 +216,7 @@ def _lock(fd: int, folder: Path) -> None:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: str | Path) -> Iterator[None]:
     """Turn an operating system's error about `path` into one of ours."""
     try:
         yield
@@ -213,7 +224,7 @@ def translated(path: Path) -> Iterator[None]:
         raise of_os(error, path) from error
 
 
-def of_os(error: OSError, path: Path) -> StagingError:
+def of_os(error: OSError, path: str | Path) -> StagingError:
     """Return our error for an operating system's error about `path`."""
     reason = error.strerror or type(error).__name__
     if error.errno in _NO_SPACE:

@@ -1,37 +1,22 @@
 """HTTP/1.1 (RFC 9112) for requests whose body is in memory: what resolvers send, over and over.
 
-Measured on 2,000 files of 100 KiB: urllib3 costs 0.5 ms of processor for each request, this 0.1 ms.  And a pod that
-needs no proxy does not load urllib3 at all, 70 ms of each start.  See docs/decisions/0004-http-of-our-own-for-pods.md.
-
-It knows what our peers send: sizes, chunked bodies, bodies that end with the connection, interim answers, kept
-connections.  It inflates nothing, follows nothing, and tries again in one case only: a kept connection that turns out
-to be closed before the first byte of the answer (RFC 9112, section 9.3.1), for methods that can be repeated.
+This module writes requests and reads answers; `connection` moves their bytes, `direct` keeps the connections.  It knows
+what our peers send: sizes, chunked bodies, bodies that end with the connection, interim answers.  It inflates nothing
+and follows nothing.  Why it is ours, and what it costs, is in docs/decisions/0004-http-of-our-own-for-pods.md.
 """
 
 import re
-import select
-import socket
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import SplitResult, quote
 
+from staging_io.connection import BadAnswer, Connection
 from staging_protocol.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    import ssl
-
-MAX_HEAD: Final = 64 * 1024
-"""Bytes of an answer's status line and headers; what has more did not come from a server of ours or anybody's."""
 
 _STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: .*)?")
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
-_FIRST_READ: Final = 16 * 1024
 _REPEATABLE: Final = frozenset({"GET", "HEAD"})
 _BODILESS: Final = frozenset({204, 304})
-
-
-class BadAnswer(OSError):
-    """The peer does not speak HTTP as it should, or ended too early."""
 
 
 class Headers(Mapping[str, str]):
@@ -58,69 +43,6 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
-
-
-class Connection:
-    """One connection; used for one exchange at a time."""
-
-    def __init__(self, url: SplitResult, *, tls: "ssl.SSLContext | None", connect_timeout: float) -> None:
-        port = url.port or (443 if tls else 80)
-        self.was_used = False
-        self._left = memoryview(b"")
-        self._socket = socket.create_connection((url.hostname, port), timeout=connect_timeout)
-        try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tls is not None:
-                self._socket = tls.wrap_socket(self._socket, server_hostname=url.hostname)
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def is_dropped(self) -> bool:
-        """Whether the peer has closed it, or sent what nobody asked for."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(self._left) or bool(poll.poll(0))
-
-    def send(self, data: bytes, *, timeout: float) -> None:
-        """Send a whole request."""
-        self._socket.settimeout(timeout)
-        self._socket.sendall(data)
-
-    def head(self) -> list[str]:
-        """Return the lines of the next status line and headers."""
-        data = bytes(self._left)
-        while (end := data.find(b"\r\n\r\n")) < 0:
-            more = self._socket.recv(_FIRST_READ)
-            if not more or len(data) > MAX_HEAD:
-                msg = "the connection was closed before an answer came" if not data else "the answer has no end"
-                raise BadAnswer(msg)
-            data = data + more if data else more
-        self._left = memoryview(data)[end + 4 :]
-        return data[:end].decode("latin-1").split("\r\n")
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Read some bytes; 0 at the end of the connection."""
-        if count := min(len(self._left), len(buffer)):
-            buffer[:count] = self._left[:count]
-            self._left = self._left[count:]
-            return count
-        return self._socket.recv_into(buffer)
-
-    def line(self) -> bytes:
-        """Read a short line of a chunked body, without its end."""
-        data = bytearray()
-        one = memoryview(bytearray(1))
-        while not data.endswith(b"\r\n"):
-            if not self.read_into(one) or len(data) > MAX_HEAD:
-                msg = "a chunked body broke off"
-                raise BadAnswer(msg)
-            data += one
-        return bytes(data[:-2])
-
-    def close(self) -> None:
-        """Close it."""
-        self._socket.close()
 
 
 class Answer:

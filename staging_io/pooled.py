@@ -1,16 +1,16 @@
 """HTTP by urllib3: for bodies that are read while they are sent, and for proxies."""
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError
 
-from staging_io.http import Answer, Body, HttpSettings, unavailable
+from staging_io.exchange import Answer, Body, HttpSettings, unavailable
 from staging_protocol.errors import InvalidRequest
 
 
@@ -22,11 +22,10 @@ class PooledClient:
         self._tls = tls
         self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
 
-    @contextmanager
     def open(
         self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, proxy: str | None
-    ) -> Iterator[Answer]:
-        """Send one request and yield its answer."""
+    ) -> Answer:
+        """Send one request and return its answer."""
         parts = urlsplit(url)
         timeout = urllib3.Timeout(connect=self._settings.connect_timeout, read=self._settings.stall_timeout)
         try:
@@ -39,10 +38,7 @@ class PooledClient:
             raise InvalidRequest(msg) from error
         except (HTTPError, OSError) as error:
             raise unavailable(parts, error) from error
-        try:
-            yield PooledAnswer(answer, parts)
-        finally:
-            _leave(answer)
+        return PooledAnswer(answer, parts)
 
     def close(self) -> None:
         """Close all connections."""
@@ -94,16 +90,23 @@ class PooledAnswer:
             # ValueError: the size of a chunk is no number.
             raise unavailable(self._url, error) from error
 
+    def close(self) -> None:
+        """Give the connection back when the answer was read to its end, else close it."""
+        answer = self._answer
+        if not answer.closed and getattr(answer, "length_remaining", None) == 0:
+            answer.drain_conn()  # a body of no bytes has to be read too, before the next request
+        if answer.closed:
+            answer.release_conn()
+        else:
+            answer.close()
 
-def _leave(answer: urllib3.BaseHTTPResponse) -> None:
-    """Give the connection back when the answer was read to its end, else close it."""
-    if not answer.closed and getattr(answer, "length_remaining", None) == 0:
-        answer.drain_conn()  # a body of no bytes has to be read too, before the next request
-    if answer.closed:
-        answer.release_conn()
-    else:
-        answer.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
-if TYPE_CHECKING:
-    _: type[Answer] = PooledAnswer
+_: type[Answer] = PooledAnswer

@@ -1,7 +1,7 @@
 """The connection to the staging server that the settings describe."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
@@ -22,7 +22,7 @@ class CountingHttp(HttpClient):
 
     def open(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Body | None = None
-    ) -> AbstractContextManager[Answer]:
+    ) -> Answer:
         """Count and send."""
         with self._lock:
             self.requests += 1

@@ -5,15 +5,15 @@ download, and raises our errors only.  Retrying, digests, files and progress bel
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from staging_protocol.digests import Digest
 from staging_protocol.uris import DependencyUri
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """Names one state of a dependency: an entity tag, a generation, or size and time of change.
 
     A `strong` version changes whenever a byte changes, so bytes of two runs can be put together.  With a weak one that
@@ -24,8 +24,7 @@ class Version:
     strong: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stat:
+class Stat(msgspec.Struct, frozen=True, kw_only=True):
     """What a source says about a dependency; None where it does not say."""
 
     size: int | None = None

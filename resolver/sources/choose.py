@@ -4,7 +4,6 @@ Sources are made when the first URI of their scheme is met, so an SDK that no en
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from resolver.sources.base import Source
@@ -15,16 +14,17 @@ SCHEMES: Final = frozenset({STAGED_SCHEME, "http", "https"})
 """What this version can download."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Sources:
-    """The sources of one run.  `staged` is None where the manifest belongs to no bundle (`resolve` by hand).
+    """The sources of one run."""
 
-    Each field makes its source; it is called once at most.
-    """
+    def __init__(self, *, http: Callable[[], Source], staged: Callable[[], Source] | None = None) -> None:
+        """Each argument makes its source and is called once at most.
 
-    http: Callable[[], Source]
-    staged: Callable[[], Source] | None = None
-    _made: dict[str, Source] = field(default_factory=dict)
+        `staged` is None where the manifest belongs to no bundle (a file given to `resolve` by hand).
+        """
+        self._http = http
+        self._staged = staged
+        self._made: dict[str, Source] = {}
 
     def source_of(self, uri: DependencyUri) -> Source:
         """Return the source of `uri`; called by one thread, before the others start.
@@ -40,9 +40,9 @@ class Sources:
     def _make(self, family: str, uri: DependencyUri) -> Source:
         match family:
             case "http":
-                return self.http()
-            case "staged" if self.staged is not None:
-                return self.staged()
+                return self._http()
+            case "staged" if self._staged is not None:
+                return self._staged()
             case "staged":
                 msg = f"{uri} belongs to a bundle; without the bundle's server and token it cannot be read"
                 raise InvalidRequest(msg)

@@ -5,8 +5,8 @@ go to another origin than the one they were written for.  User info in a URI is 
 """
 
 import base64
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -45,18 +45,17 @@ class HttpSource:
             name=str(uri), version=version, start=start, stop=stop, refusal=partial(refused, name=str(uri)),
         )  # fmt: skip
 
-    @contextmanager
-    def _follow(self, method: str, uri: DependencyUri, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def _follow(self, method: str, uri: DependencyUri, headers: Mapping[str, str]) -> Answer:
         first = urlsplit(uri.without_fragment)
         url = start = _without_user_info(first)
         credentials = self._credentials(uri, first)
         for _ in range(MAX_REDIRECTS + 1):
             own = credentials if credentials and _origin(url) == _origin(start) else {}
-            with self._http.open(method, url, headers={**headers, **own}) as answer:
-                if answer.status not in _REDIRECTS or not answer.headers.get("Location"):
-                    yield answer
-                    return
-                url = _next(url, location=answer.headers["Location"], uri=uri)
+            answer = self._http.open(method, url, headers={**headers, **own})
+            if answer.status not in _REDIRECTS or not answer.headers.get("Location"):
+                return answer
+            answer.close()
+            url = _next(url, location=answer.headers["Location"], uri=uri)
         msg = f"{uri} is redirected more than {MAX_REDIRECTS} times"
         raise NotFound(msg)
 

@@ -8,11 +8,11 @@ any tag, or else the time of change, is compared here too, for servers that igno
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from typing import Final
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
 
 from resolver.sources.base import Stat, Version
 from staging_io.http import Answer
@@ -29,7 +29,7 @@ from staging_protocol.errors import (
     Unauthenticated,
 )
 
-Get = Callable[[Mapping[str, str]], AbstractContextManager[Answer]]
+Get = Callable[[Mapping[str, str]], Answer]
 Refusal = Callable[[Answer], StagingError]
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
@@ -37,37 +37,45 @@ _PASSING: Final = frozenset({408, 425, 500, 502, 503, 504})
 """Statuses after which the same request may succeed: RFC 9110, sections 15.5.9 and 15.6, and RFC 8470 (425)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpReading:
-    """The body of one answer."""
+class HttpReading(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of one answer, which it closes at the end of its `with` block."""
 
     stat: Stat
     start: int
     stop: int | None
-    answer: Answer | None
+    answer: Answer
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer` from the body."""
-        return 0 if self.answer is None else self.answer.read_into(buffer)
+        return 0 if self.start == self.stop else self.answer.read_into(buffer)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.answer.close()
 
 
-@contextmanager
 def read_range(
     get: Get, *, name: str, version: Version | None, start: int, stop: int | None, refusal: Refusal
-) -> Iterator[HttpReading]:
-    """Yield the bytes from `start` to `stop` of `name`.
+) -> HttpReading:
+    """Open the bytes from `start` to `stop` of `name`.
 
     Raises:
         SourceChanged: the server holds another version than `version`.
         SourceUnavailable: the answer is not the one to this question.
         StagingError: what `refusal` makes of another status.
     """
-    with get(_headers(version=version, start=start, stop=stop)) as answer:
+    answer = get(_headers(version=version, start=start, stop=stop))
+    try:
         reading = _reading(answer, name=name, start=start, refusal=refusal)
-        if version is not None and reading.stat.version not in {None, version}:
-            msg = f"{name} changed while it was downloaded"
-            raise SourceChanged(msg)
-        yield reading
+        _check_version(reading.stat.version, version, name=name)
+    except BaseException:
+        answer.close()
+        raise
+    return reading
 
 
 def stat_of(answer: Answer, *, size: int | None) -> Stat:
@@ -119,6 +127,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("Retry-After", "")
     if value.isdecimal():
         return float(value)
+    from email.utils import parsedate_to_datetime  # 10 ms, and hardly any server sends dates
+
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
     except (ValueError, TypeError):
@@ -157,13 +167,19 @@ def _part(answer: Answer, *, name: str, start: int) -> HttpReading:
     return HttpReading(stat=stat_of(answer, size=int(match[3])), start=start, stop=int(match[2]) + 1, answer=answer)
 
 
+def _check_version(found: Version | None, wanted: Version | None, *, name: str) -> None:
+    if wanted is not None and found not in {None, wanted}:
+        msg = f"{name} changed while it was downloaded"
+        raise SourceChanged(msg)
+
+
 def _behind_the_end(answer: Answer, *, start: int) -> HttpReading | None:
     """A range from the last byte's end on is refused with 416 and the size (RFC 9110, section 14.4)."""
     match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
     if match is None or match[3] != str(start):
         return None
     # Version and digest in a 416 may describe the error page.
-    return HttpReading(stat=Stat(size=start), start=start, stop=start, answer=None)
+    return HttpReading(stat=Stat(size=start), start=start, stop=start, answer=answer)
 
 
 def _digest(header: str) -> Digest | None:

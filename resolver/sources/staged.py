@@ -1,7 +1,7 @@
 """Staged dependencies: `staged:///<kind>/<name>` is a file of the bundle that the manifest belongs to."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
@@ -21,10 +21,9 @@ class StagedSource:
     """Reads the files of one bundle."""
 
     def __init__(self, client: StagingClient, *, http: HttpClient, namespace: str, bundle: BundleId) -> None:
-        self._client = client
         self._http = http
-        self._namespace = namespace
-        self._bundle = bundle
+        # The same for all files: thousands of small ones would feel it.
+        self._files, self._authorization = client.file_request(namespace, bundle, "")
 
     def stat(self, uri: DependencyUri) -> Stat:
         """Ask with HEAD; an error has no body there, so its status says all."""
@@ -45,14 +44,11 @@ class StagedSource:
             name=str(uri), version=version, start=start, stop=stop, refusal=partial(_refused, uri=uri),
         )  # fmt: skip
 
-    @contextmanager
-    def _send(self, method: str, uri: DependencyUri, headers: Mapping[str, str]) -> Iterator[Answer]:
+    def _send(self, method: str, uri: DependencyUri, headers: Mapping[str, str]) -> Answer:
         if uri.authority:
             msg = f"{uri} names a server; staged:///<kind>/<name> names a file of the manifest's own bundle"
             raise InvalidRequest(msg)
-        url, authorization = self._client.file_request(self._namespace, self._bundle, uri.path.lstrip("/"))
-        with self._http.open(method, url, headers={**headers, **authorization}) as answer:
-            yield answer
+        return self._http.open(method, self._files + uri.path.lstrip("/"), headers={**self._authorization, **headers})
 
 
 def _refused(answer: Answer, *, uri: DependencyUri) -> StagingError:

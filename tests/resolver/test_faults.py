@@ -2,10 +2,12 @@
 
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
 
+from resolver.parallelism import START
 from resolver.run import Silent
 from resolver.settings import ResolveSettings, RetrySettings
 from staging_io.http import HttpClient, HttpSettings
@@ -233,11 +235,51 @@ def test_what_does_not_pass_is_not_tried_again(
     assert len(faulty.requests) == 1
 
 
-def test_an_overloaded_server_is_asked_less(resolving: Resolving, faulty: FaultyServer) -> None:
+def test_an_overloaded_server_is_given_up_as_such(resolving: Resolving, faulty: FaultyServer) -> None:
     uri = faulty.put("a.jar", CONTENT)
     faulty.faults["/a.jar"] = [faults.status(429)] * 100
     with pytest.raises(TooManyRequests):
         resolving(entry(uri, "a.jar"))
+
+
+def test_an_overloaded_server_is_asked_less(resolving: Resolving, faulty: FaultyServer) -> None:
+    names = [f"{number}.jar" for number in range(12)]
+    entries = [entry(faulty.put(name, SMALL), name, content=SMALL) for name in names]
+    crowd, at_once = Crowd(), []
+    # Every first request waits until four are there, and is refused; what is asked from then on is counted.
+    everybody = threading.Barrier(START)
+
+    def refuse(handler: faults.Handler) -> None:
+        everybody.wait(20)
+        faults.status(503)(handler)
+
+    def serve(handler: faults.Handler) -> None:
+        with crowd:
+            at_once.append(crowd.most)
+            handler.serve(SMALL)
+
+    for name in names:
+        faulty.faults[f"/{name}"] = [*([refuse] if name in names[:START] else []), serve]
+    resolving(*entries)
+    assert len(at_once) == len(names)
+    assert crowd.most < START
+
+
+class Crowd:
+    """Counts how many are inside at once."""
+
+    def __init__(self) -> None:
+        self.most = self._now = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._now -= 1
 
 
 def test_one_failure_ends_the_run_and_leaves_what_was_whole(resolving: Resolving, faulty: FaultyServer) -> None:

@@ -1,0 +1,116 @@
+"""One connection to a server: whole requests go out; heads, lines and bytes of answers come in."""
+
+import select
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult
+
+if TYPE_CHECKING:
+    import ssl
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of an answer's status line and headers; what has more did not come from a server of ours or anybody's."""
+
+_FIRST_READ: Final = 16 * 1024
+
+
+class BadAnswer(OSError):
+    """The peer does not speak HTTP as it should, or ended too early."""
+
+
+class Connection:
+    """One connection; used for one exchange at a time.
+
+    In clear text the kernel keeps the time and fills whole buffers: one system call for as many bytes as fit.
+    Python's own time-outs cost a `poll` before each `recv`, which returns what one packet brought.  TLS needs them.
+    """
+
+    def __init__(
+        self, url: SplitResult, *, tls: "ssl.SSLContext | None", connect_timeout: float, stall_timeout: float
+    ) -> None:
+        """Connect.  A peer that is silent for `stall_timeout` seconds counts as gone, in each call below."""
+        port = url.port or (443 if tls else 80)
+        self._left = memoryview(b"")
+        self._socket = socket.create_connection((url.hostname, port), timeout=connect_timeout)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is None:
+                _limit(self._socket, seconds=stall_timeout)
+                self._flags = int(socket.MSG_WAITALL)
+            else:
+                self._socket = tls.wrap_socket(self._socket, server_hostname=url.hostname)
+                self._socket.settimeout(stall_timeout)
+                self._flags = 0
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def is_dropped(self) -> bool:
+        """Whether the peer has closed it, or sent what nobody asked for."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(self._left) or bool(poll.poll(0))
+
+    def send(self, data: bytes) -> None:
+        """Send a whole request."""
+        try:
+            self._socket.sendall(data)
+        except BlockingIOError as error:
+            raise _timed_out() from error
+
+    def head(self) -> list[str]:
+        """Return the lines of the next status line and headers."""
+        data = bytes(self._left)
+        while (end := data.find(b"\r\n\r\n")) < 0:
+            more = self._receive_some()
+            if not more or len(data) > MAX_HEAD:
+                msg = "the connection was closed before an answer came" if not data else "the answer has no end"
+                raise BadAnswer(msg)
+            data = data + more if data else more
+        self._left = memoryview(data)[end + 4 :]
+        return data[:end].decode("latin-1").split("\r\n")
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Read some bytes; 0 at the end of the connection."""
+        if count := min(len(self._left), len(buffer)):
+            buffer[:count] = self._left[:count]
+            self._left = self._left[count:]
+            return count
+        try:
+            return self._socket.recv_into(buffer, 0, self._flags)
+        except BlockingIOError as error:
+            raise _timed_out() from error
+
+    def line(self) -> bytes:
+        """Read a short line of a chunked body, without its end."""
+        data = bytearray()
+        one = memoryview(bytearray(1))
+        while not data.endswith(b"\r\n"):
+            if not self.read_into(one) or len(data) > MAX_HEAD:
+                msg = "a chunked body broke off"
+                raise BadAnswer(msg)
+            data += one
+        return bytes(data[:-2])
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def _receive_some(self) -> bytes:
+        try:
+            return self._socket.recv(_FIRST_READ)
+        except BlockingIOError as error:
+            raise _timed_out() from error
+
+
+def _limit(connected: socket.socket, *, seconds: float) -> None:
+    """Let the kernel give up (EAGAIN) a call in which nothing moved for so long (socket(7))."""
+    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+    connected.settimeout(None)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def _timed_out() -> TimeoutError:
+    return TimeoutError("timed out")
