@@ -12,7 +12,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := staging_protocol staging_io staging_server resolver init_container submission
 TEST_PROCESSES ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES)
+# A file stays on one worker: what its tests share is started once.
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: setup demo demo-kube test test-all test-kube lint format docs bench lock ci clean
 

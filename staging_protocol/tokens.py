@@ -12,7 +12,7 @@ import re
 import secrets
 import string
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
 
@@ -24,6 +24,12 @@ _CRC_CHARACTERS: Final = 6  # 62**6 > 2**32
 _ID_OF_BYTE: Final = (string.ascii_lowercase + "234567").encode() * 8  # 8 * 32 = 256: each character is as likely
 _ID: Final = re.compile(r"[a-z2-7]{26}")
 _TOKEN: Final = re.compile(r"(ss[ta])_([a-z2-7]{26})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})")
+
+# Of a random byte 248 values (4 * 62) are a character, each character as likely; the other 8 are dropped.
+_BASE62_OF_BYTE: Final = (_BASE62.encode() * 5)[:256]
+_DROPPED: Final = bytes(range(248, 256))
+_DRAWN: Final = 64
+"""Random bytes drawn at once: 62 of them are kept on average, and fewer than 43 practically never."""
 
 
 class BundleId(str):
@@ -62,12 +68,18 @@ class Token:
     kind: TokenKind
     id: BundleId
     secret: str
+    text: str = field(init=False, compare=False)
+    """The token as it is sent; never log it, never put it into arguments."""
+
+    def __post_init__(self) -> None:
+        """Compute the text once: it is sent, hashed and compared."""
+        body = f"{self.kind.value}_{self.id}_{self.secret}"
+        object.__setattr__(self, "text", f"{body}_{_crc(body)}")
 
     @classmethod
     def generate(cls, kind: TokenKind, *, identifier: BundleId | None = None) -> Self:
         """Return a new token of 256 random bits for `identifier`, or for a new id."""
-        number = secrets.randbits(256)
-        return cls(kind=kind, id=identifier or BundleId.generate(), secret=_base62(number, _SECRET_CHARACTERS))
+        return cls(kind=kind, id=identifier or BundleId.generate(), secret=_random_base62(_SECRET_CHARACTERS))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -76,17 +88,13 @@ class Token:
         Raises:
             InvalidRequest: it has not the form of a token, or was cut or mistyped (CRC). The text is not repeated.
         """
-        match = _TOKEN.fullmatch(text.strip())
-        if match is None or match[4] != _crc(text.strip()[: -_CRC_CHARACTERS - 1]):
+        stripped = text.strip()
+        match = _TOKEN.fullmatch(stripped)
+        token = match and cls(kind=TokenKind(match[1]), id=BundleId(match[2]), secret=match[3])
+        if token is None or token.text != stripped:
             msg = "this is not a token of the staging server, or it was cut; expected sst_… or ssa_…"
             raise InvalidRequest(msg)
-        return cls(kind=TokenKind(match[1]), id=BundleId(match[2]), secret=match[3])
-
-    @property
-    def text(self) -> str:
-        """The token as it is sent; never log it, never put it into arguments."""
-        body = f"{self.kind}_{self.id}_{self.secret}"
-        return f"{body}_{_crc(body)}"
+        return token
 
     @property
     def hash(self) -> str:
@@ -98,6 +106,13 @@ class Token:
         return f"<Token {self.kind} {self.id} {self.hash[:4]}…>"
 
     __str__ = __repr__
+
+
+def _random_base62(width: int) -> str:
+    characters = b""
+    while len(characters) < width:
+        characters += secrets.token_bytes(_DRAWN).translate(_BASE62_OF_BYTE, _DROPPED)
+    return characters[:width].decode()
 
 
 def _base62(number: int, width: int) -> str:

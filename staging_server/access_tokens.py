@@ -7,24 +7,17 @@ The secret is shown once, by `tokens create`; who reads the file learns no token
 again when it changes and keeps what it has when the new file is not valid, so a slip of an editor locks nobody out.
 """
 
-import asyncio
-import hmac
 import os
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
-import structlog
 from msgspec import Meta
 
 from staging_protocol.errors import InvalidRequest, NotFound
-from staging_protocol.tokens import Token
 from staging_protocol.wire import decode, encode
-
-_log: Final = structlog.get_logger("access_tokens")
 
 
 class Verb(StrEnum):
@@ -118,54 +111,3 @@ def remove_token(path: Path, identifier: str) -> None:
         msg = f"there is no access token {identifier!r} in {path}"
         raise NotFound(msg)
     write_tokens(path, TokensFile(tokens=kept))
-
-
-class AccessTokens:
-    """The tokens of a file, kept up to date by `watch`."""
-
-    def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Read the file; raises InvalidRequest.  Waits for the disk."""
-        self._path = path
-        self._clock = clock
-        self._version = _version(path)
-        self._by_id = _index(read_tokens(path))
-
-    def find(self, token: Token) -> AccessToken | None:
-        """Return the entry of `token` when its secret is right and its time not over."""
-        entry = self._by_id.get(token.id)
-        # The same work for an unknown id and a wrong secret.
-        right = hmac.compare_digest(token.hash, "" if entry is None else entry.hash)
-        if entry is None or not right or entry.has_expired(now=self._clock()):
-            return None
-        return entry
-
-    async def watch(self, *, every: float) -> None:
-        """Read the file again whenever it changes; until cancelled."""
-        while True:
-            await asyncio.sleep(every)
-            await asyncio.get_running_loop().run_in_executor(None, self._refresh)
-
-    def _refresh(self) -> None:
-        try:
-            version = _version(self._path)
-            if version == self._version:
-                return
-            self._version = version
-            self._by_id = _index(read_tokens(self._path))
-        except InvalidRequest as error:
-            _log.error("tokens file not reloaded, the old tokens stay valid", detail=error.detail)
-        else:
-            _log.info("tokens file reloaded", tokens=len(self._by_id))
-
-
-def _index(content: TokensFile) -> dict[str, AccessToken]:
-    return {entry.id: entry for entry in content.tokens}
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes whenever the file does (editors and Kubernetes replace it: another inode)."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

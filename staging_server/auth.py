@@ -12,6 +12,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -20,7 +21,8 @@ from aiohttp import hdrs
 
 from staging_protocol.errors import Denied, InvalidRequest
 from staging_protocol.tokens import Token, TokenKind
-from staging_server.access_tokens import AccessTokens, Verb
+from staging_server.access_tokens import Verb
+from staging_server.known_tokens import AccessTokens
 from staging_server.problems import NeedsCredentials
 
 ANONYMOUS: Final = "anonymous"
@@ -145,13 +147,19 @@ def is_loopback(host: str) -> bool:
 
 def _check_local(headers: Mapping[str, str]) -> None:
     host = headers.get(hdrs.HOST, "")
-    if not is_loopback(_hostname(f"//{host}")):
+    if not _is_local(host):
         msg = f"without authentication only requests to this machine's own names are answered, not to {host[:80]!r}"
         raise Denied(msg)
     origin = headers.get(hdrs.ORIGIN)
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         msg = f"requests from pages of {origin[:80]!r} are not answered without authentication"
         raise Denied(msg)
+
+
+@lru_cache(maxsize=64)
+def _is_local(host: str) -> bool:
+    """Tell whether a Host field names this machine; clients of one machine send a few different ones."""
+    return is_loopback(_hostname(f"//{host}"))
 
 
 def _hostname(url: str) -> str:

@@ -9,17 +9,19 @@ aiohttp's FileResponse knows neither our entity tag nor If-Range with one (it an
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 
 from staging_protocol.digests import Digest
 from staging_server.blobs.base import OpenBlob
 from staging_server.kernel_send import KernelSender
-from staging_server.page_cache import warm
+from staging_server.page_cache import read_if_warm, warm
 from staging_server.preconditions import Selection
 
 SMALL: Final = 128 * 1024
@@ -28,6 +30,9 @@ SMALL: Final = 128 * 1024
 _READ_SIZE: Final = 1024 * 1024
 _STRETCH: Final = 16 * 1024 * 1024
 """Bytes that one sendfile is asked for: after each the page cache is looked at again, and `sent` is up to date."""
+
+_KEPT: Final = 1024
+"""Files whose header fields are kept: about 1 MB."""
 
 _CACHE_CONTROL: Final = "private, max-age=31536000, immutable"
 
@@ -75,7 +80,7 @@ class BlobResponse(web.StreamResponse):
         encrypted = transport.get_extra_info("sslcontext") is not None
         if blob.file is None or encrypted or selection.count <= SMALL:
             # Read first: what cannot be read can still become an error's answer.
-            first = await self._read(blob, selection)
+            first = self._read_now(blob, selection) or await self._read(blob, selection)
             writer = await self._head(request)
             await self._by_reading(writer, blob, selection, first=first)
         else:
@@ -84,7 +89,7 @@ class BlobResponse(web.StreamResponse):
         return writer
 
     async def _by_reading(
-        self, writer: AbstractStreamWriter, blob: OpenBlob, selection: Selection, *, first: bytes
+        self, writer: AbstractStreamWriter, blob: OpenBlob, selection: Selection, *, first: bytes | bytearray
     ) -> None:
         chunk = first
         while chunk:
@@ -92,6 +97,12 @@ class BlobResponse(web.StreamResponse):
             await writer.write(chunk)
             self.sent += len(chunk)
             chunk = await self._read(blob, selection)
+
+    def _read_now(self, blob: OpenBlob, selection: Selection) -> bytearray | None:
+        """Return the whole of a small answer when it is in memory: no thread is asked then."""
+        if blob.file is None or selection.count > SMALL:
+            return None
+        return read_if_warm(blob.file, selection.start, size=selection.count)
 
     async def _read(self, blob: OpenBlob, selection: Selection) -> bytes:
         left = selection.count - self.sent
@@ -173,16 +184,19 @@ def _status(selection: Selection | None) -> int:
     return 206 if selection.partial else 200
 
 
-def _fields(digest: Digest, *, name: str) -> dict[str, str]:
-    return {
-        hdrs.CONTENT_TYPE: "application/octet-stream",
-        hdrs.ETAG: digest.etag,
-        "Repr-Digest": digest.repr_digest,
-        hdrs.ACCEPT_RANGES: "bytes",
-        hdrs.CACHE_CONTROL: _CACHE_CONTROL,
-        hdrs.CONTENT_DISPOSITION: _disposition(name),
-        "X-Content-Type-Options": "nosniff",
-    }
+@lru_cache(maxsize=_KEPT)
+def _fields(digest: Digest, *, name: str) -> Mapping[str, str]:
+    return CIMultiDict(
+        {
+            hdrs.CONTENT_TYPE: "application/octet-stream",
+            hdrs.ETAG: digest.etag,
+            "Repr-Digest": digest.repr_digest,
+            hdrs.ACCEPT_RANGES: "bytes",
+            hdrs.CACHE_CONTROL: _CACHE_CONTROL,
+            hdrs.CONTENT_DISPOSITION: _disposition(name),
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
 
 
 def _disposition(name: str) -> str:

@@ -5,8 +5,6 @@ Every method takes the tenant of the request, and only ever finds what is this t
 """
 
 import hashlib
-import hmac
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -28,12 +26,8 @@ from staging_protocol.api import (
     Sealed,
     Usage,
 )
-from staging_protocol.digests import Digest
 from staging_protocol.errors import (
-    BundleNotSealed,
-    InternalError,
     InvalidRequest,
-    NotFound,
     RequestInProgress,
 )
 from staging_protocol.filenames import FileName
@@ -42,8 +36,7 @@ from staging_protocol.owners import OwnerReference, check_owner
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from staging_protocol.wire import decode, encode
 from staging_server.activity import Activity
-from staging_server.blobs.base import BlobKey
-from staging_server.drafts import Draft, draft
+from staging_server.drafts import Draft, Drafts
 from staging_server.metadata import changes, lookup, rows, usage
 from staging_server.metadata.base import Item, Metadata, Operation, one_by_one
 from staging_server.metadata.changes import Change
@@ -52,13 +45,11 @@ from staging_server.metadata.endings import delete_bundle
 from staging_server.metadata.lookup import FileAt, PageOf
 from staging_server.metadata.rows import AnyRow, BundleAt
 from staging_server.observer import SILENT, Observer
+from staging_server.readers import Readers, StoredFile, require_sealed
 from staging_server.retention import Facts, Owner, Policy, decide
 from staging_server.settings import RetentionSettings, Settings
 from staging_server.tenants import Caller, Tenant
-from staging_server.times import Clock, micros, moment_of, utc_now
-
-_NOBODY: Final = "0" * 64
-"""Compared with where there is no bundle, so that this takes as long as a wrong token."""
+from staging_server.times import Clock, moment_of, utc_now
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -68,18 +59,8 @@ _lease = one_by_one(changes.lease)
 _pin = one_by_one(changes.pin)
 _unpin = one_by_one(changes.unpin)
 _rotate = one_by_one(changes.rotate_token)
-_token_used = one_by_one(changes.note_token_used)
 _report = one_by_one(changes.add_report)
 _delete = one_by_one(delete_bundle)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
-    """A staged file: what it is, and where its bytes lie in the `BlobStore`."""
-
-    digest: Digest
-    size: int
-    key: BlobKey
 
 
 class Bundles:
@@ -97,11 +78,13 @@ class Bundles:
         self._metadata = metadata
         self._settings = settings
         self._policy = policy_of(settings.retention)
+        self._drafts = Drafts(limits=settings.limits, retention=settings.retention)
         self._pods = pods
         self._clock = clock
         self._observer = observer
         self._creating: set[str] = set()
         self.activity = Activity(metadata=metadata)
+        self.readers = Readers(metadata=metadata, clock=clock)
 
     # --- submitters
 
@@ -115,7 +98,7 @@ class Bundles:
             StagingError: what `drafts.draft` and `metadata.creation.create_bundles` raise.
         """
         scope = None if idempotency_key is None else _scope(tenant, caller, idempotency_key)
-        plan = draft(body, limits=self._settings.limits, retention=self._settings.retention)
+        plan = self._drafts.of(body)
         if scope is None:
             return await self._create(tenant, body, plan, caller=caller, scope=None, body_hash=body_hash)
         if scope in self._creating:
@@ -163,12 +146,18 @@ class Bundles:
         """Make a new token; the old one stays valid for an overlap."""
         token = Token.generate(TokenKind.BUNDLE, identifier=bundle)
         overlap = timedelta(seconds=self._settings.retention.token_overlap)
-        until = await self._metadata.write(_rotate, (self._change(tenant, bundle, caller), token.hash, overlap))
+        try:
+            until = await self._metadata.write(_rotate, (self._change(tenant, bundle, caller), token.hash, overlap))
+        finally:
+            self.readers.forget()
         return BundleToken(token=token.text, previous_valid_until=until)
 
     async def delete(self, tenant: Tenant, bundle: BundleId, *, caller: Caller) -> None:
         """End a bundle now, whatever claims it."""
-        await self._metadata.write(_delete, self._change(tenant, bundle, caller))
+        try:
+            await self._metadata.write(_delete, self._change(tenant, bundle, caller))
+        finally:
+            self.readers.forget()
         self._observer.bundle_ended(reason="deleted")
 
     # --- pods
@@ -180,15 +169,7 @@ class Bundles:
             NotFound: there is no such bundle, or the token is not its token: the same answer after the same work.
             BundleExpired: the token is right, and the bundle has ended.
         """
-        access = await self._metadata.read(lookup.find_access, BundleAt(tenant, bundle))
-        present = hmac.compare_digest(token.hash, _NOBODY if access is None else access.token_hash)
-        old = hmac.compare_digest(token.hash, (access and access.old_token_hash) or _NOBODY)
-        if access is None or not (present or (old and self._is_valid(access.old_token_until))):
-            raise NotFound("there is no such bundle, or the token does not open it")
-        if access.ended_at is not None:
-            raise rows.expired(access.ended_at, access.reason)
-        if present and not access.token_used:
-            await self._metadata.write(_token_used, (access.number, token.hash))
+        await self.readers.open_with_token(BundleAt(tenant, bundle), token)
 
     async def get(self, tenant: Tenant, bundle: BundleId) -> Bundle:
         """Return a bundle as it stands."""
@@ -205,7 +186,7 @@ class Bundles:
     async def manifest_body(self, tenant: Tenant, bundle: BundleId) -> bytes:
         """Return the manifest's JSON, byte for byte as it was digested."""
         row = await self._metadata.read(lookup.find_manifest, BundleAt(tenant, bundle))
-        _require_sealed(row)
+        require_sealed(row)
         return bytes(row.manifest)
 
     async def find_file(self, tenant: Tenant, bundle: BundleId, *, kind: Kind, name: FileName) -> StoredFile:
@@ -215,12 +196,7 @@ class Bundles:
             NotFound: the bundle has no such file.
             BundleNotSealed: it is not whole yet.
         """
-        row = await self._metadata.read(lookup.find_file, FileAt(bundle=BundleAt(tenant, bundle), kind=kind, name=name))
-        _require_sealed(row)
-        if row.key is None:
-            # Rows forbid it; if a back-up was put together from two times, say what is wrong.
-            raise InternalError("the bytes of this file are gone from the server")
-        return StoredFile(digest=Digest(row.digest), size=row.size, key=BlobKey(row.key))
+        return await self.readers.find_file(FileAt(bundle=BundleAt(tenant, bundle), kind=kind, name=name))
 
     async def add_report(self, tenant: Tenant, bundle: BundleId, report: Report, *, caller: Caller) -> None:
         """Keep what an init container tells; the newest ones stay."""
@@ -323,6 +299,9 @@ class Bundles:
         if created.row is None:
             wanted = sum(file.size for file in body.files if file.digest in created.wanted)
             self._observer.bundle_created(held=plan.size - wanted, wanted=wanted)
+        else:
+            # The token of the first answer may be void now.
+            self.readers.forget()
         return self._answer(body, plan, created, expires_at=row.next_check)
 
     def _answer(self, body: NewBundle, plan: Draft, created: Created, *, expires_at: datetime | None) -> CreatedBundle:
@@ -343,10 +322,6 @@ class Bundles:
     async def _changed(self, operation: Operation[Item, AnyRow], item: Item) -> Bundle:
         return rows.bundle_of(await self._metadata.write(operation, item), self._policy)
 
-    def _is_valid(self, until: int | None) -> bool:
-        """Tell whether an earlier token still opens; without an end it does, because it was replaced while in use."""
-        return until is None or micros(self._clock()) < until
-
 
 def policy_of(retention: RetentionSettings) -> Policy:
     """Return what the settings say about the life of bundles."""
@@ -360,11 +335,6 @@ def policy_of(retention: RetentionSettings) -> Policy:
 def _scope(tenant: Tenant, caller: Caller, key: str) -> str:
     parts = (tenant.cluster, tenant.namespace, tenant.uid, caller.name, key)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _require_sealed(row: AnyRow) -> None:
-    if row.state != BundleState.SEALED:
-        raise BundleNotSealed("the bundle is not sealed yet; its files are still coming")
 
 
 def _number_of(cursor: str | None) -> int | None:

@@ -7,6 +7,7 @@ dependencies, or that carry a secret, which must not reach the database.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache, partial
 from typing import Final
 
 from staging_protocol.api import NewBundle
@@ -19,6 +20,9 @@ from staging_protocol.wire import encode
 from staging_server.settings import LimitSettings, RetentionSettings
 
 _WORK: Final = "work"
+_KEPT: Final = 64
+_SMALL: Final = 50
+"""Drafts that are kept, and entries that each of them has at most: about 1 MB together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,19 @@ class Draft:
     manifest_digest: Digest
     size: int
     time_to_live: timedelta | None
+
+
+class Drafts:
+    """Makes drafts, and keeps the last ones: a job that is submitted again has the body it had before."""
+
+    def __init__(self, *, limits: LimitSettings, retention: RetentionSettings) -> None:
+        self._draft = partial(draft, limits=limits, retention=retention)
+        self._kept = lru_cache(maxsize=_KEPT)(self._draft)
+
+    def of(self, body: NewBundle) -> Draft:
+        """Return the draft of `body`; raises as `draft` does."""
+        entries = len(body.files) + len(body.remote)
+        return self._kept(body) if entries <= _SMALL else self._draft(body)
 
 
 def draft(body: NewBundle, *, limits: LimitSettings, retention: RetentionSettings) -> Draft:

@@ -11,7 +11,7 @@ from staging_protocol.tokens import BundleId
 from staging_server.namespaces import checked_namespace
 from staging_server.parts import ServerParts
 from staging_server.problems import REQUEST_ID_HEADER
-from staging_server.state import STATE, AppState
+from staging_server.state import AppState
 from staging_server.tenants import Caller, Tenant
 
 Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
@@ -23,6 +23,7 @@ class Exchange:
     """One request.  Only the middlewares change it: they fill in who asks and how it ended.
 
     Attributes:
+        state: what belongs to the whole application.
         request_id: the caller's own, or ours.
         route: the template of the path, for logs and metrics.
         caller: who asks; anonymous until the guard knows better.
@@ -30,10 +31,12 @@ class Exchange:
     """
 
     request: web.Request
+    state: AppState
     request_id: str
     route: str
     caller: Caller
     code: str | None = None
+    _tenant: Tenant | None = field(default=None, repr=False)
     _bundle: BundleId | None = field(default=None, repr=False)
 
     async def send(self, response: web.StreamResponse) -> None:
@@ -47,19 +50,16 @@ class Exchange:
         await response.write_eof()
 
     @property
-    def state(self) -> AppState:
-        """What belongs to the whole application."""
-        return self.request.app[STATE]
-
-    @property
     def parts(self) -> ServerParts:
         """The parts below HTTP."""
-        return self.request.app[STATE].parts
+        return self.state.parts
 
     @property
     def tenant(self) -> Tenant:
         """The tenant that the path names; raises InvalidRequest for what cannot be a namespace."""
-        return Tenant(namespace=checked_namespace(self.request.match_info["namespace"]))
+        if self._tenant is None:
+            self._tenant = Tenant(namespace=checked_namespace(self.request.match_info["namespace"]))
+        return self._tenant
 
     @property
     def bundle(self) -> BundleId:

@@ -37,7 +37,8 @@ class Metrics:
         self._downloaded = self._counter("downloaded_bytes", "Bytes of files sent.")
         self._bundles = self._counter("bundles_created", "Bundles created.")
         self._ended = self._counter("bundles_ended", "Bundles ended, by reason.", "reason")
-        self._created_bytes = self._counter("bundle_bytes", "Bytes of created bundles, held before or wanted.", "state")
+        created = self._counter("bundle_bytes", "Bytes of created bundles, held before or wanted.", "state")
+        self._held, self._wanted = created.labels("held"), created.labels("wanted")
         self._blobs_stored = self._counter("blobs_stored", "Uploads verified and kept.")
         self._upload_failures = self._counter("upload_failures", "Uploads that failed, by code.", "code")
         self._commits = self._counter("group_commits", "Transactions of the writer.")
@@ -92,8 +93,8 @@ class Metrics:
     def bundle_created(self, *, held: int, wanted: int) -> None:
         """Count a bundle and its bytes."""
         self._bundles.inc()
-        self._created_bytes.labels("held").inc(held)
-        self._created_bytes.labels("wanted").inc(wanted)
+        self._held.inc(held)
+        self._wanted.inc(wanted)
 
     def bundle_ended(self, *, reason: str) -> None:
         """Count a bundle that ended."""

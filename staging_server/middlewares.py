@@ -15,6 +15,7 @@ from staging_protocol.errors import InternalError, StagingError
 from staging_server.exchange import EXCHANGE, Exchange
 from staging_server.guard import unknown_caller
 from staging_server.problems import REQUEST_ID_HEADER, of_http_exception, problem_response
+from staging_server.state import STATE
 
 _log: Final = structlog.get_logger("http")
 
@@ -52,6 +53,7 @@ def _exchange(request: web.Request) -> Exchange:
     resource = request.match_info.route.resource
     return Exchange(
         request=request,
+        state=request.app[STATE],
         request_id=identifier,
         route="unknown" if resource is None else resource.canonical,
         caller=unknown_caller(request.remote or "", request_id=identifier),

@@ -21,6 +21,16 @@ async def warm(file: BinaryIO, start: int, stop: int, *, executor: Executor | No
         await asyncio.get_running_loop().run_in_executor(executor, _read_through, descriptor, start, stop)
 
 
+def read_if_warm(file: BinaryIO, start: int, *, size: int) -> bytearray | None:
+    """Return `size` bytes from `start` when all of them are in memory, else None; never waits for a disk."""
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(file.fileno(), [buffer], start, os.RWF_NOWAIT)
+    except OSError:  # not in memory, or a file system that cannot be asked
+        return None
+    return buffer if count == size else None
+
+
 def _is_warm(descriptor: int, start: int, stop: int) -> bool:
     probe = [bytearray(1)]
     try:

@@ -75,8 +75,8 @@ async def open_server_parts(
         )
         uploads = Uploads(metadata=metadata, blobs=blobs, settings=settings, clock=clock, observer=observer)
         sweeper = Sweeper(
-            metadata=metadata, blobs=blobs, activity=bundles.activity, settings=settings, clock=clock,
-            observer=observer,
+            metadata=metadata, blobs=blobs, activity=bundles.activity, readers=bundles.readers, settings=settings,
+            clock=clock, observer=observer,
         )  # fmt: skip
         try:
             yield ServerParts(

@@ -23,10 +23,10 @@ from aiohttp import web
 
 from staging_protocol.api import PodEndpoint
 from staging_protocol.errors import InvalidRequest, StagingError
-from staging_server.access_tokens import AccessTokens
 from staging_server.app import make_app
 from staging_server.auth import Anonymous, Authenticator, ByTokens, is_loopback
 from staging_server.connection import Connection, ConnectionLimits
+from staging_server.known_tokens import AccessTokens
 from staging_server.metrics import Metrics
 from staging_server.parts import open_server_parts, pod_endpoint
 from staging_server.settings import AuthMode, Settings

@@ -1,17 +1,23 @@
 """The settings of the server: the only place that reads the environment.
 
 Every field is `SPARK_STAGING_SERVER_<NAME>` in the environment, with `__` between a group and its field
-(`SPARK_STAGING_SERVER_LIMITS__FILE_SIZE`), or a file of that name, without the prefix and in lower case, in a mounted
-folder (`limits__file_size`; the usual form of a mounted Secret or ConfigMap).  The environment wins.
+(`SPARK_STAGING_SERVER_LIMITS__FILE_SIZE`).
 Sizes are bytes and durations seconds, unless a field says otherwise.
 """
 
+import os
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from staging_server.environment import check_names
+from staging_server.log_format import LogFormat
+
+_PREFIX: Final = "SPARK_STAGING_SERVER_"
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -60,8 +66,8 @@ class StorageSettings(_Group):
     survives restarts; `serve` makes it when its parent exists."""
 
     database_url: SecretStr | None = None
-    """SQLAlchemy URL, `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`; default: `metadata.sqlite3` in `folder`.
-    SQLite serves one process; for several use PostgreSQL."""
+    """URL of the database, `sqlite:////folder/metadata.sqlite3` or `postgresql://user:password@host/name`; default: the
+    SQLite file `metadata.sqlite3` in `folder`.  SQLite serves one process; for several use PostgreSQL."""
 
     synchronous: Literal["full", "normal"] = "full"
     """What SQLite waits for at a commit.  `full`: an answered request survives a power cut.  `normal`: the last
@@ -73,9 +79,9 @@ class StorageSettings(_Group):
     readers: Count = 4
     """Database connections for reading; more let more reads wait for the disk at once."""
 
-    write_buffer: Bytes = MIB
-    """Bytes of an upload that are hashed and written at once; each upload holds at most about three times that in
-    memory."""
+    write_buffer: Annotated[int, Field(ge=4 * KIB)] = MIB
+    """Bytes of an upload that are hashed and written at once.  An upload has up to three such buffers, and all uploads
+    together `limits.uploads_in_flight` + 2."""
 
     io_threads: Count = 8
     """Threads that hash, write and read files; about two for each core, more for slow disks."""
@@ -111,7 +117,7 @@ class LimitSettings(_Group):
     reached, blobs that no bundle has go first, oldest first; after that creates get 507."""
 
     uploads_in_flight: Count = 64
-    """Uploads at once in this process; more get 429 with Retry-After.  Each takes about three `write_buffer`."""
+    """Uploads at once in this process; more get 429 with Retry-After.  Each may need one `storage.write_buffer`."""
 
     uploads_per_namespace: Count = 32
     """Uploads at once of one namespace in this process; more get 429, so that one namespace cannot take all places."""
@@ -188,13 +194,6 @@ class TimeoutSettings(_Group):
     """Time for running requests to end after SIGTERM; keep it under the pod's termination grace period."""
 
 
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    JSON = "json"
-    CONSOLE = "console"
-
-
 class LogSettings(_Group):
     """What is logged, and how."""
 
@@ -219,7 +218,7 @@ class Settings(BaseSettings):
     """All settings of the server."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPARK_STAGING_SERVER_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         frozen=True,
         extra="ignore",
@@ -256,3 +255,16 @@ class Settings(BaseSettings):
             msg = "retention.time_to_live is larger than retention.max_time_to_live"
             raise ValueError(msg)
         return self
+
+
+def check_environment() -> None:
+    """Refuse names in the environment that are no settings; raises InvalidRequest as `environment.check_names` does."""
+    check_names(os.environ, prefix=_PREFIX, known=frozenset(_names()))  # noqa: TID251 - this is settings.py
+
+
+def _names() -> Iterator[str]:
+    """Yield the names of all settings in the environment, without the prefix; a group alone may be given as JSON."""
+    for name, field in Settings.model_fields.items():
+        yield name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group):
+            yield from (f"{name}__{inner}".upper() for inner in field.annotation.model_fields)

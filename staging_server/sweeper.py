@@ -23,7 +23,7 @@ from staging_server.audit import SWEEPER
 from staging_server.blobs.base import PREFIXES, BlobStore
 from staging_server.bundles import policy_of
 from staging_server.metadata import arrivals, blob_deletion, endings, leases, remains, usage
-from staging_server.metadata.base import Item, Metadata, Operation, Result, one_by_one
+from staging_server.metadata.base import Argument, Item, Metadata, Operation, Query, Result, one_by_one
 from staging_server.metadata.blob_deletion import BlobStep, Deadline, Doomed, GiveUp
 from staging_server.metadata.changes import Change
 from staging_server.metadata.endings import Candidate, Ended
@@ -31,6 +31,7 @@ from staging_server.metadata.leases import SweepLease
 from staging_server.metadata.remains import Ages
 from staging_server.metadata.rows import BundleAt, facts_of
 from staging_server.observer import SILENT, Observer
+from staging_server.readers import Readers
 from staging_server.retention import decide
 from staging_server.settings import Settings
 from staging_server.tenants import Caller
@@ -71,6 +72,7 @@ class Sweeper:
         metadata: Metadata,
         blobs: BlobStore,
         activity: Activity,
+        readers: Readers,
         settings: Settings,
         clock: Clock = utc_now,
         observer: Observer = SILENT,
@@ -78,6 +80,7 @@ class Sweeper:
         self._metadata = metadata
         self._blobs = blobs
         self._activity = activity
+        self._readers = readers
         self._settings = settings
         self._policy = policy_of(settings.retention)
         self._clock = clock
@@ -137,20 +140,21 @@ class Sweeper:
         return _swept(ended, removed, dry_run=False)
 
     async def _expire(self, lease: SweepLease, now: datetime) -> AsyncIterator[Ended]:
-        while candidates := await self._metadata.read(endings.find_candidates, (now, _BATCH)):
+        async for candidates in self._batches(endings.find_candidates, (now, _BATCH)):
             changes = [
                 (Change(at=BundleAt(found.tenant, found.id), caller=SWEEPER, now=now, policy=self._policy), lease)
                 for found in candidates
             ]
             for ended in await self._write_all(_expire, changes, lease=lease):
                 if ended is not None:
+                    self._readers.forget()
                     self._observer.bundle_ended(reason="expired")
                     yield ended
 
     async def _give_up(self, lease: SweepLease, now: datetime) -> None:
         until = now - timedelta(seconds=self._settings.retention.blob_keep)
         deadline = Deadline(until=until, at_most=_BATCH)
-        while claims := await self._metadata.read(blob_deletion.find_past_keep, deadline):
+        async for claims in self._batches(blob_deletion.find_past_keep, deadline):
             over = [
                 GiveUp(tenant_id=tenant_id, digest=digest, unused_until=until, now=now, lease=lease)
                 for tenant_id, digest in claims
@@ -159,10 +163,10 @@ class Sweeper:
 
     async def _delete(self, lease: SweepLease, now: datetime) -> AsyncIterator[Doomed]:
         until = now - timedelta(seconds=self._settings.retention.blob_grace)
-        while interrupted := await self._metadata.read(blob_deletion.find_interrupted, _BATCH):
+        async for interrupted in self._batches(blob_deletion.find_interrupted, _BATCH):
             async for blob in self._remove(self._steps(interrupted, until, now, lease)):
                 yield blob
-        while due := await self._metadata.read(blob_deletion.find_due, Deadline(until=until, at_most=_BATCH)):
+        async for due in self._batches(blob_deletion.find_due, Deadline(until=until, at_most=_BATCH)):
             steps = self._steps(due, until, now, lease)
             marked = await self._write_all(_mark, steps, lease=lease)
             async for blob in self._remove([step for step, done in zip(steps, marked, strict=True) if done]):
@@ -179,17 +183,15 @@ class Sweeper:
                 yield step.blob
 
     async def _forget_wanted(self, lease: SweepLease) -> None:
-        while digests := await self._metadata.read(blob_deletion.find_never_came, _BATCH):
-            done = await self._write_all(_forget_wanted, [(digest, lease) for digest in digests], lease=lease)
-            if not any(done):
-                return
+        async for digests in self._batches(blob_deletion.find_never_came, _BATCH):
+            await self._write_all(_forget_wanted, [(digest, lease) for digest in digests], lease=lease)
 
     async def _tidy_uploads(self, now: datetime) -> None:
         """Remove what uploads left whose process ended, at once, or that are older than any upload may be."""
         async for upload in self._blobs.abandoned():
             await self._blobs.forget(upload)
         until = micros(now - timedelta(seconds=self._settings.retention.stale_upload))
-        while stale := await self._metadata.read(remains.find_stale_uploads, until):
+        async for stale in self._batches(remains.find_stale_uploads, until):
             for upload, key in stale:
                 await self._blobs.forget(upload)
                 if not await self._metadata.write(_named, key):
@@ -239,6 +241,15 @@ class Sweeper:
             *await self._metadata.read(blob_deletion.find_due, Deadline(until=until, at_most=_ALL)),
         ]
         return _swept(ended, removed, dry_run=True)
+
+    async def _batches(
+        self, query: Query[Argument, Sequence[Item]], argument: Argument
+    ) -> AsyncIterator[Sequence[Item]]:
+        """Ask again until nothing is due, or until a batch could not be changed: then the next sweep tries."""
+        before: Sequence[Item] | None = None
+        while (batch := await self._metadata.read(query, argument)) and batch != before:
+            yield batch
+            before = batch
 
     async def _write_all(
         self, operation: Operation[Item, Result], items: Sequence[Item], *, lease: SweepLease

@@ -1,19 +1,16 @@
 """Whole-blob uploads: refused before a byte is read, or verified before the blob exists.
 
-While one batch of bytes is hashed and written on a thread, the next one is collected from the network.  There are never
-more than these two, so an upload's memory does not depend on the size of the file.
-
-    check            limits, wanted?, room on the disk, places
-    begin_upload     a row that knows of the bytes, whatever happens
-    write …          hash and file together, one thread hop per batch
-    commit           digest right: durable under the key of this upload
-    store_blob       the row names the key: from here on it is a blob
+check            limits, wanted?, room on the disk, places
+begin_upload     a row that knows of the bytes, whatever happens
+transfer         from the socket to digest and file, in flat memory
+commit           digest right: durable under the key of this upload
+store_blob       the row names the key: from here on it is a blob
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +20,7 @@ import structlog
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted, DigestMismatch, NoSpace, StagingError, TooLarge, TooManyRequests
 from staging_server.blobs.base import BlobKey, BlobStore, BlobWriter, UploadId
+from staging_server.buffers import Buffers
 from staging_server.metadata import arrivals
 from staging_server.metadata.arrivals import Arrival, BlobOf
 from staging_server.metadata.base import Metadata, one_by_one
@@ -30,6 +28,7 @@ from staging_server.observer import SILENT, Observer
 from staging_server.settings import Settings
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, utc_now
+from staging_server.transfer import AHEAD, Body, transfer
 
 _log = structlog.get_logger()
 
@@ -68,6 +67,8 @@ class Uploads:
         self._observer = observer
         self._in_flight: Counter[Tenant] = Counter()
         self._coming = 0
+        # One for each upload that waits for its client, and enough for one that does not.
+        self._buffers = Buffers(count=settings.limits.uploads_in_flight + AHEAD, size=settings.storage.write_buffer)
         self._cleaning: set[asyncio.Task[None]] = set()
 
     @property
@@ -97,23 +98,21 @@ class Uploads:
         await self._check_room(size)
         return Wanted(held=False)
 
-    async def put(
-        self, tenant: Tenant, digest: Digest, size: int, chunks: AsyncIterator[bytes], *, caller: Caller
-    ) -> None:
+    async def put(self, tenant: Tenant, digest: Digest, size: int, body: Body, *, caller: Caller) -> None:
         """Take the bytes of a blob; return when they are verified, durable and the tenant's.
 
         Doing it again is harmless: bytes that the tenant holds are not read.
 
         Raises:
             DigestMismatch: the bytes are others, more or fewer than promised.
-            StagingError: what `check` raises, and whatever `chunks` raises passes through.
+            StagingError: what `check` raises, and whatever `body` raises passes through.
         """
         if (await self.check(tenant, digest, size)).held:
             return
         started = time.monotonic()
         with self._place(tenant, size):
             try:
-                kept = await self._receive(tenant, digest, size, chunks, caller=caller)
+                kept = await self._receive(tenant, digest, size, body, caller=caller)
             except StagingError as error:
                 self._observer.upload_failed(code=error.code)
                 raise
@@ -125,9 +124,7 @@ class Uploads:
         while self._cleaning:
             await asyncio.wait(self._cleaning)
 
-    async def _receive(
-        self, tenant: Tenant, digest: Digest, size: int, chunks: AsyncIterator[bytes], *, caller: Caller
-    ) -> bool:
+    async def _receive(self, tenant: Tenant, digest: Digest, size: int, body: Body, *, caller: Caller) -> bool:
         upload = UploadId.generate()
         key = BlobKey.of(digest, upload=upload)
         arrival = Arrival(
@@ -137,7 +134,7 @@ class Uploads:
         writer = await self._blobs.create(upload)
         kept = False
         try:
-            await self._write(writer, chunks, size=size)
+            await transfer(body, writer, buffers=self._buffers, size=size)
             await _verify(writer, digest=digest, size=size)
             await writer.commit(key)
             kept = await self._metadata.write(_store, arrival)
@@ -145,28 +142,6 @@ class Uploads:
             if not kept:
                 await self._tidy(arrival, writer)
         return kept
-
-    async def _write(self, writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: int) -> None:
-        batch: list[bytes] = []
-        collected = received = 0
-        writing: asyncio.Task[None] | None = None
-        try:
-            async for chunk in chunks:
-                received += len(chunk)
-                if received > size:
-                    msg = f"more bytes came than the {size} that were promised"
-                    raise DigestMismatch(msg)
-                batch.append(chunk)
-                collected += len(chunk)
-                if collected >= self._settings.storage.write_buffer:
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.create_task(writer.write(batch))
-                    batch, collected = [], 0
-        finally:
-            if writing is not None:
-                await writing
-        await writer.write(batch)
 
     async def _tidy(self, arrival: Arrival, writer: BlobWriter) -> None:
         """Remove what did not become a blob; this goes on when the request is cancelled."""

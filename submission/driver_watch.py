@@ -12,6 +12,7 @@ from typing import Final
 from staging_io.staging import StagingClient
 from staging_protocol.api import Lease
 from staging_protocol.errors import StagingError
+from staging_protocol.pod_contract import secret_name
 from staging_protocol.tokens import BundleId
 from submission.cluster import Cluster, DriverPod
 
@@ -41,7 +42,8 @@ class DriverWatch:
         self._bundle = bundle
         self._notice = notice
         self.pod: DriverPod | None = None
-        self._owned: set[str] = set()
+        self._secret_is_owned = False
+        self._bundle_is_owned = False
 
     def look(self) -> bool:
         """Look once; return whether the pod is there and owns everything.
@@ -52,13 +54,29 @@ class DriverWatch:
         self.pod = self.pod or self._cluster.driver_pod(self._bundle)
         if self.pod is None:
             return False
-        if "secret" not in self._owned:
-            self._cluster.own_secret(self._bundle, pod=self.pod)
-            self._owned.add("secret")
-        if "bundle" not in self._owned:
-            self._client.bind(self._namespace, self._bundle, self.pod.as_owner())
-            self._owned.add("bundle")
+        # Both are tried: a Secret that is out of reach must not cost the bundle its owner, nor the other way round.
+        failures = [error for error in (self._owned_secret(self.pod), self._owned_bundle(self.pod)) if error]
+        if failures:
+            raise next((error for error in failures if error.retryable), failures[0])
         return True
+
+    def _owned_secret(self, pod: DriverPod) -> StagingError | None:
+        if not self._secret_is_owned:
+            try:
+                self._cluster.own_secret(self._bundle, pod=pod)
+            except StagingError as error:
+                return error
+            self._secret_is_owned = True
+        return None
+
+    def _owned_bundle(self, pod: DriverPod) -> StagingError | None:
+        if not self._bundle_is_owned:
+            try:
+                self._client.bind(self._namespace, self._bundle, pod.as_owner())
+            except StagingError as error:
+                return error
+            self._bundle_is_owned = True
+        return None
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -72,8 +90,17 @@ class DriverWatch:
         except StagingError as error:
             if error.retryable:
                 return False
-            self._notice(f"{error.detail}; the bundle and its Secret stay until their time to live is over")
+            self._notice(f"{error.detail}; {self._left()}")
             return True
+
+    def _left(self) -> str:
+        """Say what stays without an owner.  A Secret has no time to live."""
+        left = []
+        if not self._bundle_is_owned:
+            left.append("the bundle stays until its time to live is over")
+        if not self._secret_is_owned:
+            left.append(f"delete the Secret {secret_name(self._bundle)} when the job has ended")
+        return ", ".join(left)
 
 
 @contextmanager

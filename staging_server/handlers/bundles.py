@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
@@ -20,6 +21,10 @@ from staging_server.preconditions import select
 
 T = TypeVar("T")
 
+_SMALL: Final = 16 * 1024
+_KEPT: Final = 64
+"""Bodies of a create that are kept as they were read: a job that is submitted again has the body it had before."""
+
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -36,7 +41,7 @@ async def create(exchange: Exchange) -> web.Response:
     )  # fmt: skip
     created = await exchange.parts.bundles.create(
         tenant,
-        decode(body, into=NewBundle),
+        _read_small(body) if len(body) <= _SMALL else _read_new_bundle(body),
         caller=exchange.caller,
         idempotency_key=key,
         body_hash=hashlib.sha256(body).hexdigest(),
@@ -44,6 +49,13 @@ async def create(exchange: Exchange) -> web.Response:
     answer = json_answer(created, status=201)
     answer.headers[hdrs.LOCATION] = f"/v1/namespaces/{tenant.namespace}/bundles/{created.id}"
     return answer
+
+
+def _read_new_bundle(body: bytes) -> NewBundle:
+    return decode(body, into=NewBundle)
+
+
+_read_small: Final = lru_cache(maxsize=_KEPT)(_read_new_bundle)
 
 
 async def show(exchange: Exchange) -> web.Response:

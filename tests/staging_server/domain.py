@@ -120,7 +120,11 @@ async def open_domain(
     folder: Path, *, clock: MovableClock | None = None, database_url: str | None = None, **groups: dict[str, Any]
 ) -> AsyncIterator[Domain]:
     """Open the parts over `folder`; `groups` are fields of the groups of settings."""
+    if database_url is None:
+        await asyncio.to_thread(_copy_empty_database, folder)
     storage = {
+        # What a power cut would lose is of no interest to a test.
+        "synchronous": "normal",
         "folder": folder,
         "io_threads": 2,
         "readers": 2,
@@ -156,10 +160,30 @@ def new_file(content: bytes, *, name: str, kind: Kind = Kind.JAR) -> NewFile:
     return NewFile(kind=kind, name=FileName(name), size=len(content), digest=Digest.of(content))
 
 
-async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Yield `chunks`, as a request's body would."""
-    for chunk in chunks:
-        yield chunk
+class Pieces:
+    """A `transfer.Body` whose bytes come in these pieces."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    async def fill(self, buffer: memoryview) -> int:
+        """Put the next bytes into `buffer`."""
+        while len(self._rest) < len(buffer) and (piece := await anext(self._pieces, None)) is not None:
+            self._rest += piece
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+
+def chunks_of(*chunks: bytes) -> Pieces:
+    """Return a body of `chunks`."""
+
+    async def each() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    return Pieces(each())
 
 
 @functools.cache

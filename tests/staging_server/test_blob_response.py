@@ -113,16 +113,28 @@ async def test_head_and_body_of_a_small_file_leave_in_one_packet(tmp_path: Path)
             assert (await reader.read(65536)).endswith(_SMALL)
 
 
-async def test_large_files_go_by_sendfile_and_small_ones_do_not(
+async def test_large_files_go_by_sendfile_and_small_ones_from_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = _count_reads(monkeypatch)
     async with live_server(tmp_path) as live:
         small, large = await live.staged(_SMALL), await live.staged(_LARGE, name="a.jar")
-        await _read(live, large)
+        assert (await _read(live, large)).body == _LARGE
+        assert (await _read(live, small)).body == _SMALL
         assert counts == []
-        await _read(live, small)
-        assert counts == [len(_SMALL)]
+
+
+async def test_a_small_file_that_is_not_in_memory_is_read_by_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cold(*_: Any, **__: Any) -> None:
+        return None
+
+    counts = _count_reads(monkeypatch)
+    monkeypatch.setattr(blob_response, "read_if_warm", cold)
+    async with live_server(tmp_path) as live:
+        answer = await _read(live, await live.staged(_SMALL))
+        assert (answer.body, counts) == (_SMALL, [len(_SMALL)])
 
 
 async def test_without_sendfile_the_file_is_read_in_large_pieces(

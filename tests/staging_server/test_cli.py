@@ -152,6 +152,18 @@ def test_settings_that_are_wrong_are_named_without_their_values(tmp_path: Path) 
     assert "hunter2" not in run.stderr
 
 
+def test_a_misspelt_setting_is_a_plain_error(tmp_path: Path) -> None:
+    environment = {"SPARK_STAGING_SERVER_DATA_FOLDER": str(tmp_path)}
+    _fails(_run("serve", environment=environment), "DATA_FOLDER", "SPARK_STAGING_SERVER_STORAGE__FOLDER")
+
+
+def test_help_and_tokens_need_no_server() -> None:
+    heavy = "{'aiohttp', 'sqlalchemy', 'pydantic', 'structlog', 'asyncio'}"
+    program = f"import sys, staging_server.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=_ROOT)
+    assert done.stdout == "[]\n"
+
+
 def test_access_tokens_are_shown_once_and_kept_as_hashes(tmp_path: Path) -> None:
     file = tmp_path / "tokens.json"
     made = _run("tokens", "create", "--file", str(file), "--name", "ci", "--namespace", "team-a", "--verb", "create")

@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
-from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from staging_protocol.api import Lease, Outcome, Pin, Report
 from staging_protocol.errors import BundleExpired, TransientError
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import Token
+from staging_server.metadata import creation
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import open_metadata
 from staging_server.metadata.tables import blobs
@@ -22,7 +24,7 @@ from staging_server.settings import StorageSettings
 from tests.conftest import missing
 from tests.contracts.metadata_store import MetadataContract
 from tests.staging_server import postgresql
-from tests.staging_server.domain import ALICE, BLUE, RED, open_domain
+from tests.staging_server.domain import ALICE, BLUE, RED, Domain, open_domain
 
 pytestmark = pytest.mark.services
 
@@ -118,7 +120,7 @@ async def test_creates_and_sweeps_of_two_replicas_never_lose_a_held_blob(url: st
                     await other.sweep()
 
         async def use(content: bytes) -> None:
-            for _ in range(15):
+            for _ in range(8):
                 created = await one.create(content)
                 if not created.sealed:
                     await one.put(content)
@@ -135,3 +137,90 @@ async def test_creates_and_sweeps_of_two_replicas_never_lose_a_held_blob(url: st
             await one.sweep()
         assert await one.stored_files() == []
         assert await one.count(blobs) == 0
+
+
+class Gate:
+    """Stops a transaction of the server at a chosen place, until it is opened: an advisory lock."""
+
+    _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    _PASS = text("SELECT pg_advisory_xact_lock(42)")
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def close(self) -> None:
+        """Let nobody pass."""
+        await self._connection.execute(text("SELECT pg_advisory_lock(42)"))
+
+    async def open(self) -> None:
+        """Let everybody pass."""
+        await self._connection.execute(text("SELECT pg_advisory_unlock(42)"))
+
+    def pass_through(self, connection: Connection) -> None:
+        """Wait, in a transaction of the server."""
+        connection.execute(self._PASS)
+
+    async def wait_for(self, waiting: int, *, unless: asyncio.Future[Any]) -> None:
+        """Return when `waiting` transactions wait for locks, or `unless` is done."""
+        async with asyncio.timeout(30):
+            while not unless.done():
+                if (await self._connection.execute(self._WAITING)).scalar_one() >= waiting:
+                    return
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def gate(url: str) -> AsyncIterator[Gate]:
+    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        yield Gate(connection)
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("place", ["before its rows are written", "before its commit"])
+async def test_a_sweep_waits_for_a_create_that_was_answered_held(
+    url: str, tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Without the create's shared lock, or the sweep's own, the tenant loses a blob that its new bundle has."""
+    # All within an hour: later, a create also writes the last use again, which would guard the blob by itself.
+    quick = {"blob_keep": 60, "blob_grace": 0}
+    async with (
+        open_domain(tmp_path, database_url=url, retention=quick) as one,
+        open_domain(tmp_path, database_url=url, retention=quick, clock=one.clock) as other,
+    ):
+        old = await one.stage(b"content")
+        await one.parts.bundles.delete(RED, old.id, caller=ALICE)
+        one.clock.move(minutes=2)
+
+        insert, create = creation._insert, creation.create_bundles
+
+        def insert_slowly(connection: Connection, fresh: Any) -> None:
+            gate.pass_through(connection)
+            insert(connection, fresh)
+
+        def create_slowly(connection: Connection, items: Any) -> Any:
+            created = create(connection, items)
+            gate.pass_through(connection)
+            return created
+
+        if place == "before its commit":
+            monkeypatch.setattr("staging_server.bundles.create_bundles", create_slowly)
+        else:
+            monkeypatch.setattr(creation, "_insert", insert_slowly)
+        await gate.close()
+        creating = asyncio.create_task(one.create(b"content"))
+        await gate.wait_for(1, unless=creating)
+        sweeping = asyncio.create_task(_sweep_twice(other))
+        await gate.wait_for(2, unless=sweeping)
+        await gate.open()
+        created = await creating
+        await sweeping
+        assert created.files == ("held",)
+        assert await one.read(created) == b"content"
+        assert (await one.create(b"content")).files == ("held",)
+
+
+async def _sweep_twice(domain: Domain) -> None:
+    await domain.sweep()
+    domain.clock.move(seconds=1)
+    await domain.sweep()

@@ -268,5 +268,5 @@ class ServerAgainstModel(RuleBasedStateMachine):
 
 
 def test_the_domain_agrees_with_the_model() -> None:
-    quick = settings(max_examples=30, stateful_step_count=30, deadline=None)
+    quick = settings(max_examples=25, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(ServerAgainstModel, settings=quick)

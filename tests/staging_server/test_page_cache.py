@@ -30,3 +30,15 @@ async def test_a_cold_stretch_is_read_by_a_thread_and_a_warm_one_is_not(
         await page_cache.warm(file, 10, 2_500_000)
         await page_cache.warm(file, 10, 2_500_000)
     assert read == [(10, 2_500_000)]
+
+
+def test_what_is_in_memory_is_read_at_once_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cold(*_arguments: object) -> int:
+        raise BlockingIOError
+
+    (tmp_path / "blob").write_bytes(b"0123456789")
+    with (tmp_path / "blob").open("rb", buffering=0) as file:
+        assert page_cache.read_if_warm(file, 2, size=5) == bytearray(b"23456")
+        assert page_cache.read_if_warm(file, 8, size=5) is None
+        monkeypatch.setattr(os, "preadv", cold)
+        assert page_cache.read_if_warm(file, 2, size=5) is None

@@ -7,8 +7,7 @@ from pydantic import ValidationError
 
 from staging_protocol.errors import InvalidRequest, NoSpace
 from staging_server.parts import check_storage, open_server_parts, pod_endpoint
-from staging_server.settings import Settings, StorageSettings
-from tests.staging_server.domain import open_domain
+from staging_server.settings import Settings, StorageSettings, check_environment
 
 
 def test_a_folder_without_a_parent_is_refused(tmp_path: Path) -> None:
@@ -50,8 +49,9 @@ async def test_a_disk_that_is_nearly_full_is_refused(tmp_path: Path) -> None:
 
 
 async def test_the_data_folder_is_made(tmp_path: Path) -> None:
-    async with open_domain(tmp_path / "data") as domain:
-        assert await domain.stored_files() == []
+    settings = Settings(storage=StorageSettings(folder=tmp_path / "data"))
+    async with open_server_parts(settings) as parts:
+        assert (await parts.bundles.usage(None)).blobs == 0
 
 
 def test_pods_get_the_url_of_the_settings_or_of_the_listener() -> None:
@@ -89,3 +89,37 @@ def test_each_setting_is_documented() -> None:
     for name, group in Settings.model_fields.items():
         fields = getattr(group.annotation, "model_fields", None) or {name: group}
         assert not [field for field, info in fields.items() if not info.description], name
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("DATA_FOLDER", "STORAGE__FOLDER"),
+        ("storage__foldre", "STORAGE__FOLDER"),
+        ("POD_URI", "POD_URL"),
+        ("AUTH_MODE", "AUTH__MODE"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(
+    misspelt: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"SPARK_STAGING_SERVER_{misspelt}"
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(InvalidRequest) as refused:
+        check_environment()
+    assert refused.value.detail == f"{name} is not a setting; did you mean SPARK_STAGING_SERVER_{meant}?"
+
+
+def test_what_kubernetes_sets_for_services_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8480_TCP", "PORT_8480_TCP_ADDR", "METRICS_PORT",
+        "METRICS_SERVICE_HOST", "METRICS_PORT_9000_TCP_PROTO",
+    ]  # fmt: skip
+    for name in names:
+        monkeypatch.setenv(f"SPARK_STAGING_SERVER_{name}", "tcp://10.0.0.1:8480")
+    monkeypatch.setenv("SPARK_STAGING_URL", "http://a")
+    monkeypatch.setenv("SPARK_STAGING_SERVER_LOGS", "{}")
+    check_environment()
+    monkeypatch.setenv("SPARK_STAGING_SERVER_PORT", "tcp://10.0.0.1:8480")
+    with pytest.raises(InvalidRequest, match="enableServiceLinks: false"):
+        check_environment()
