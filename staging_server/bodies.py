@@ -6,20 +6,19 @@ the limits (aiohttp would send it before any of our code runs).  A body that sta
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
 
 from staging_protocol.errors import (
+    InvalidRequest,
     RequestTimeout,
     SizeRequired,
     TooLarge,
     UnsupportedEncoding,
 )
 from staging_protocol.wire import decode
-from staging_server.socket_body import SocketBody
 
 T = TypeVar("T")
 
@@ -90,39 +89,28 @@ async def read_struct(request: web.Request, *, into: type[T], limit: int, second
     return decode(await read_json(request, limit=limit, seconds=seconds), into=into)
 
 
-class RequestBody:
-    """The body of an upload, of a known size; made by `body_of`."""
+async def chunks_of(request: web.Request, *, stall: float) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives, in pieces of any size.
 
-    def __init__(self, request: web.Request, *, size: int, stall: float, received: Callable[[int], None]) -> None:
-        self._request = request
-        self._size = size
-        self._stall = stall
-        self._received = received
-        self._socket: SocketBody | None = None
-
-    async def fill(self, buffer: memoryview) -> int:
-        """Do as `transfer.Body` and `SocketBody.fill` say; the client is asked for the body at the first call."""
-        if self._socket is None:
-            await _send_continue(self._request)
-            self._socket = SocketBody(self._request, size=self._size, stall=self._stall)
-        count = await self._socket.fill(buffer)
-        self._received(count)
-        return count
-
-    def leave(self) -> None:
-        """Read no more of it."""
-        if self._socket is not None:
-            self._socket.leave()
+    Raises:
+        RequestTimeout: `stall` seconds passed without a byte.
+        ConnectionResetError: the client is gone.
+    """
+    await _send_continue(request)
+    while chunk := await _next_chunk(request.content, stall=stall):
+        yield chunk
 
 
-@contextmanager
-def body_of(request: web.Request, *, size: int, stall: float, received: Callable[[int], None]) -> Iterator[RequestBody]:
-    """Let the caller read a body of `size` bytes, see `declared_size`; `received` is told the bytes as they come."""
-    body = RequestBody(request, size=size, stall=stall, received=received)
+async def _next_chunk(content: StreamReader, *, stall: float) -> bytes:
     try:
-        yield body
-    finally:
-        body.leave()
+        async with asyncio.timeout(stall):
+            return await content.readany()
+    except TimeoutError as error:
+        msg = f"no byte of the body arrived for {stall:g} s"
+        raise RequestTimeout(msg) from error
+    except web.RequestPayloadError as error:
+        msg = "the body of the request is broken"
+        raise InvalidRequest(msg) from error
 
 
 def _check_limit(size: int, *, limit: int) -> None:

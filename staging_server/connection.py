@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpRequestParser
 
 from staging_protocol.errors import InternalError, InvalidRequest, StagingError
 from staging_server.problems import problem_response
@@ -25,8 +24,8 @@ _log: Final = structlog.get_logger("connection")
 _MAX_HEAD_LINE: Final = 16 * 1024
 """Bytes of the request line and of each field: a file name of 255 bytes, percent-encoded, and long projected tokens."""
 
-_READ_AHEAD: Final = 64 * 1024
-"""Bytes of a body held for a handler that is behind; uploads go past this buffer (`socket_body`)."""
+_READ_SIZE: Final = 1024 * 1024
+"""Bytes asked of the socket at once (asyncio: 256 KiB), and held for a handler that is behind."""
 
 _LINGER: Final = 1.0
 """Seconds in which the rest of a refused body is read and dropped.  Closing at once would reset the connection, and a
@@ -59,7 +58,7 @@ class Connection(web.RequestHandler):
         options: dict[str, Any] = {
             "keepalive_timeout": limits.keep_alive,
             "lingering_time": _LINGER,
-            "read_bufsize": _READ_AHEAD,
+            "read_bufsize": _READ_SIZE,
             "auto_decompress": False,
             "max_line_size": _MAX_HEAD_LINE,
             "max_field_size": _MAX_HEAD_LINE,
@@ -73,6 +72,8 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Tune the socket."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_SIZE
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
             # The kernel ends a connection whose peer takes nothing for that long, also within sendfile.
@@ -88,20 +89,6 @@ class Connection(web.RequestHandler):
             self._forget_deadline()
         elif data and self._head_deadline is None:
             self._head_deadline = self._loop.call_later(self._limits.head, self.force_close)
-
-    def expect_request(self) -> None:
-        """Begin anew with the head of a request: the old parser waits for a body that went past it."""
-        self._parser = HttpRequestParser(
-            self,
-            self._loop,
-            self._read_bufsize,
-            max_line_size=self.max_line_size,
-            max_field_size=self.max_field_size,
-            max_headers=self.max_headers,
-            payload_exception=web.RequestPayloadError,
-            auto_decompress=False,
-            max_msg_queue_size=self._max_msg_queue_size,
-        )
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Clean up."""

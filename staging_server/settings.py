@@ -80,8 +80,8 @@ class StorageSettings(_Group):
     """Database connections for reading; more let more reads wait for the disk at once."""
 
     write_buffer: Annotated[int, Field(ge=4 * KIB)] = MIB
-    """Bytes of an upload that are hashed and written at once.  An upload has up to three such buffers, and all uploads
-    together `limits.uploads_in_flight` + 2."""
+    """Bytes of an upload that are hashed and written at once; each upload holds at most about three times that in
+    memory."""
 
     io_threads: Count = 8
     """Threads that hash, write and read files; about two for each core, more for slow disks."""
@@ -117,7 +117,7 @@ class LimitSettings(_Group):
     reached, blobs that no bundle has go first, oldest first; after that creates get 507."""
 
     uploads_in_flight: Count = 64
-    """Uploads at once in this process; more get 429 with Retry-After.  Each may need one `storage.write_buffer`."""
+    """Uploads at once in this process; more get 429 with Retry-After.  Each takes about three `write_buffer`."""
 
     uploads_per_namespace: Count = 32
     """Uploads at once of one namespace in this process; more get 429, so that one namespace cannot take all places."""

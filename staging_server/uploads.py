@@ -1,16 +1,19 @@
 """Whole-blob uploads: refused before a byte is read, or verified before the blob exists.
 
-check            limits, wanted?, room on the disk, places
-begin_upload     a row that knows of the bytes, whatever happens
-transfer         from the socket to digest and file, in flat memory
-commit           digest right: durable under the key of this upload
-store_blob       the row names the key: from here on it is a blob
+While one batch of bytes is hashed and written on a thread, the next one is collected from the network.  There are never
+more than these two, so an upload's memory does not depend on the size of the file.
+
+    check            limits, wanted?, room on the disk, places
+    begin_upload     a row that knows of the bytes, whatever happens
+    write …          hash and file together, one thread hop per batch
+    commit           digest right: durable under the key of this upload
+    store_blob       the row names the key: from here on it is a blob
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +23,6 @@ import structlog
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted, DigestMismatch, NoSpace, StagingError, TooLarge, TooManyRequests
 from staging_server.blobs.base import BlobKey, BlobStore, BlobWriter, UploadId
-from staging_server.buffers import Buffers
 from staging_server.metadata import arrivals
 from staging_server.metadata.arrivals import Arrival, BlobOf
 from staging_server.metadata.base import Metadata, one_by_one
@@ -28,7 +30,6 @@ from staging_server.observer import SILENT, Observer
 from staging_server.settings import Settings
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, utc_now
-from staging_server.transfer import AHEAD, Body, transfer
 
 _log = structlog.get_logger()
 
@@ -67,8 +68,6 @@ class Uploads:
         self._observer = observer
         self._in_flight: Counter[Tenant] = Counter()
         self._coming = 0
-        # One for each upload that waits for its client, and enough for one that does not.
-        self._buffers = Buffers(count=settings.limits.uploads_in_flight + AHEAD, size=settings.storage.write_buffer)
         self._cleaning: set[asyncio.Task[None]] = set()
 
     @property
@@ -98,21 +97,23 @@ class Uploads:
         await self._check_room(size)
         return Wanted(held=False)
 
-    async def put(self, tenant: Tenant, digest: Digest, size: int, body: Body, *, caller: Caller) -> None:
+    async def put(
+        self, tenant: Tenant, digest: Digest, size: int, chunks: AsyncIterator[bytes], *, caller: Caller
+    ) -> None:
         """Take the bytes of a blob; return when they are verified, durable and the tenant's.
 
         Doing it again is harmless: bytes that the tenant holds are not read.
 
         Raises:
             DigestMismatch: the bytes are others, more or fewer than promised.
-            StagingError: what `check` raises, and whatever `body` raises passes through.
+            StagingError: what `check` raises, and whatever `chunks` raises passes through.
         """
         if (await self.check(tenant, digest, size)).held:
             return
         started = time.monotonic()
         with self._place(tenant, size):
             try:
-                kept = await self._receive(tenant, digest, size, body, caller=caller)
+                kept = await self._receive(tenant, digest, size, chunks, caller=caller)
             except StagingError as error:
                 self._observer.upload_failed(code=error.code)
                 raise
@@ -124,7 +125,9 @@ class Uploads:
         while self._cleaning:
             await asyncio.wait(self._cleaning)
 
-    async def _receive(self, tenant: Tenant, digest: Digest, size: int, body: Body, *, caller: Caller) -> bool:
+    async def _receive(
+        self, tenant: Tenant, digest: Digest, size: int, chunks: AsyncIterator[bytes], *, caller: Caller
+    ) -> bool:
         upload = UploadId.generate()
         key = BlobKey.of(digest, upload=upload)
         arrival = Arrival(
@@ -134,7 +137,7 @@ class Uploads:
         writer = await self._blobs.create(upload)
         kept = False
         try:
-            await transfer(body, writer, buffers=self._buffers, size=size)
+            await self._write(writer, chunks, size=size)
             await _verify(writer, digest=digest, size=size)
             await writer.commit(key)
             kept = await self._metadata.write(_store, arrival)
@@ -142,6 +145,37 @@ class Uploads:
             if not kept:
                 await self._tidy(arrival, writer)
         return kept
+
+    async def _write(self, writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: int) -> None:
+        try:
+            # A write that fails ends the wait for the next chunk, which may never come.
+            async with asyncio.TaskGroup() as beside:
+                rest = await self._write_batches(writer, chunks, size=size, beside=beside)
+        except ExceptionGroup as failed:
+            first = failed.exceptions[0]
+            raise first from first.__cause__
+        await writer.write(rest)
+
+    async def _write_batches(
+        self, writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: int, beside: asyncio.TaskGroup
+    ) -> list[bytes]:
+        """Write all but the last batch, which is returned."""
+        batch: list[bytes] = []
+        collected = received = 0
+        writing: asyncio.Task[None] | None = None
+        async for chunk in chunks:
+            received += len(chunk)
+            if received > size:
+                msg = f"more bytes came than the {size} that were promised"
+                raise DigestMismatch(msg)
+            batch.append(chunk)
+            collected += len(chunk)
+            if collected >= self._settings.storage.write_buffer:
+                if writing is not None:
+                    await writing
+                writing = beside.create_task(writer.write(batch))
+                batch, collected = [], 0
+        return batch
 
     async def _tidy(self, arrival: Arrival, writer: BlobWriter) -> None:
         """Remove what did not become a blob; this goes on when the request is cancelled."""

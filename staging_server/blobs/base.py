@@ -5,12 +5,12 @@ tenants or bundles: the database row that names a key is what makes its bytes a 
 bytes that nobody names (a crash came first; they are swept), and never the other way round.
 
     writer = await store.create(upload)
-    await writer.write(data)                any number of times
+    await writer.write([chunk, …])          any number of times
     await writer.commit(key)                durable under `key`; or writer.cancel()
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol, Self
 
@@ -82,10 +82,8 @@ class BlobWriter(Protocol):
         """How many bytes were written."""
         ...
 
-    async def write(self, data: bytes | memoryview) -> None:
-        """Add `data` to the bytes and to their digest; returns when both is done, and `data` may change again.
-
-        More may be written before that: it is added in the order of the calls.  After an error only `cancel` is left.
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Add `chunks` to the bytes and to their digest; returns when both is done.
 
         Raises:
             NoSpace: the place is full.

@@ -14,8 +14,9 @@ import functools
 import hashlib
 import os
 import stat
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -23,7 +24,6 @@ from typing import Final, ParamSpec, TypeVar
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NoSpace, NotFound, Unavailable
 from staging_server.blobs.base import PREFIXES, BlobKey, BlobStore, BlobWriter, Leftover, OpenBlob, Space, UploadId
-from staging_server.blobs.lanes import Lane
 from staging_server.blobs.open_files import LocalBlob, OpenFiles
 
 P = ParamSpec("P")
@@ -102,10 +102,6 @@ class LocalBlobs:
         """Bytes after which the kernel is asked to write."""
         return self._flush_every
 
-    def lane(self) -> Lane:
-        """Return a new lane on the threads of the store."""
-        return Lane(self._threads)
-
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Begin `function` on a thread of the store."""
         work = functools.partial(_translated, functools.partial(function, *args, **kwargs))
@@ -142,18 +138,18 @@ class LocalBlobs:
 class LocalWriter:
     """`BlobWriter` to a file, which the first write makes.
 
-    Its steps run on threads in the order in which they were asked for, and a step whose caller went away runs on: so
-    what ends the upload comes after it.
+    Its steps run on threads, and a step whose caller went away runs on.  So each holds the lock of the writer, and
+    `cancel` comes after the step that is running.
     """
 
     def __init__(self, store: LocalBlobs, path: Path) -> None:
         self._store = store
         self._path = path
         self._hash = hashlib.sha256()
-        self._lane = store.lane()
         self._size = 0
         self._flushed = 0
         self._flushing: asyncio.Future[None] | None = None
+        self._lock = threading.Lock()
         self._fd: int | None = None
         self._ended = False
 
@@ -162,9 +158,9 @@ class LocalWriter:
         """See `BlobWriter.size`."""
         return self._size
 
-    async def write(self, data: bytes | memoryview) -> None:
+    async def write(self, chunks: Sequence[bytes]) -> None:
         """See `BlobWriter.write`."""
-        await self._run(functools.partial(self._append, data))
+        await self._store.run(self._write, chunks)
         self._flush_beside()
 
     async def digest(self) -> Digest:
@@ -175,27 +171,22 @@ class LocalWriter:
         """See `BlobWriter.commit`."""
         if self._flushing is not None:
             await self._flushing
-        await self._run(functools.partial(self._commit, self._store.path(key)))
+        await self._store.run(self._commit, self._store.path(key))
 
     async def cancel(self) -> None:
         """See `BlobWriter.cancel`."""
         if self._flushing is not None:
             # It must not be left with a closed file; how it ended is of no interest any more.
             await asyncio.gather(self._flushing, return_exceptions=True)
-        await self._run(self._cancel)
+        await self._store.run(self._cancel)
 
-    async def _run(self, step: Callable[[], None]) -> None:
-        await self._lane.submit(functools.partial(_translated, step))
-
-    def _append(self, data: bytes | memoryview) -> None:
-        fd = self._open()
-        # On one thread and in this order: the write finds the bytes in the processor's cache, for hashing read them.
-        self._hash.update(data)
-        rest = memoryview(data)
-        while rest:
-            written = os.pwrite(fd, rest, self._size)
-            self._size += written
-            rest = rest[written:]
+    def _write(self, chunks: Sequence[bytes]) -> None:
+        with self._lock:
+            fd = self._open()
+            for chunk in chunks:
+                self._hash.update(chunk)
+            _write_all(fd, chunks)
+            self._size += sum(len(chunk) for chunk in chunks)
 
     def _flush_beside(self) -> None:
         """Let the disk work while more bytes arrive, one such request at a time."""
@@ -207,16 +198,18 @@ class LocalWriter:
         self._flushing = self._store.submit(os.fdatasync, self._fd)
 
     def _commit(self, target: Path) -> None:
-        os.fsync(self._open())
-        self._path.rename(target)
-        _sync_folder(target.parent)
-        _sync_folder(self._path.parent)
-        self._close()
+        with self._lock:
+            os.fsync(self._open())
+            self._path.rename(target)
+            _sync_folder(target.parent)
+            _sync_folder(self._path.parent)
+            self._close()
 
     def _cancel(self) -> None:
-        if not self._ended:
-            self._path.unlink(missing_ok=True)
-        self._close()
+        with self._lock:
+            if not self._ended:
+                self._path.unlink(missing_ok=True)
+            self._close()
 
     def _open(self) -> int:
         if self._ended:
@@ -244,6 +237,16 @@ def _translated(work: Callable[[], R]) -> R:
             raise NoSpace("the disk of the blobs is full") from error
         msg = f"the disk of the blobs failed: {error.strerror}"
         raise Unavailable(msg, retry_after=10) from error
+
+
+def _write_all(fd: int, chunks: Iterable[bytes]) -> None:
+    views = [memoryview(chunk) for chunk in chunks if chunk]
+    while views:
+        written = os.writev(fd, views[: os.sysconf("SC_IOV_MAX")])
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ async def stored(store: BlobStore, content: bytes) -> BlobKey:
     upload = UploadId.generate()
     key = BlobKey.of(Digest.of(content), upload=upload)
     writer = await store.create(upload)
-    await writer.write(content)
+    await writer.write([content])
     await writer.commit(key)
     return key
 
@@ -39,8 +39,7 @@ class BlobStoreContract:
         upload = UploadId.generate()
         writer = await store.create(upload)
         for start in range(0, len(content), 1000):
-            for piece in (content[start : start + 7], b"", content[start + 7 : start + 1000]):
-                await writer.write(piece)
+            await writer.write([content[start : start + 7], b"", content[start + 7 : start + 1000]])
         assert writer.size == len(content)
         assert await writer.digest() == Digest.of(content)
         key = BlobKey.of(Digest.of(content), upload=upload)
@@ -51,7 +50,7 @@ class BlobStoreContract:
         upload = UploadId.generate()
         key = BlobKey.of(Digest.of(b"x"), upload=upload)
         writer = await store.create(upload)
-        await writer.write(b"x")
+        await writer.write([b"x"])
         with pytest.raises(NotFound):
             await store.open(key)
         await writer.cancel()
@@ -59,7 +58,7 @@ class BlobStoreContract:
     async def test_a_cancelled_upload_leaves_nothing(self, store: BlobStore) -> None:
         upload = UploadId.generate()
         writer = await store.create(upload)
-        await writer.write(b"x")
+        await writer.write([b"x"])
         await writer.cancel()
         await writer.cancel()
         assert await _all(store, Digest.of(b"x")) == []
@@ -68,7 +67,7 @@ class BlobStoreContract:
         upload = UploadId.generate()
         key = BlobKey.of(Digest.of(b"kept"), upload=upload)
         writer = await store.create(upload)
-        await writer.write(b"kept")
+        await writer.write([b"kept"])
         await writer.commit(key)
         await writer.cancel()
         assert await contents(store, key) == b"kept"

@@ -160,30 +160,10 @@ def new_file(content: bytes, *, name: str, kind: Kind = Kind.JAR) -> NewFile:
     return NewFile(kind=kind, name=FileName(name), size=len(content), digest=Digest.of(content))
 
 
-class Pieces:
-    """A `transfer.Body` whose bytes come in these pieces."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = b""
-
-    async def fill(self, buffer: memoryview) -> int:
-        """Put the next bytes into `buffer`."""
-        while len(self._rest) < len(buffer) and (piece := await anext(self._pieces, None)) is not None:
-            self._rest += piece
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
-
-
-def chunks_of(*chunks: bytes) -> Pieces:
-    """Return a body of `chunks`."""
-
-    async def each() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-
-    return Pieces(each())
+async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
+    """Yield `chunks`, as a request's body would."""
+    for chunk in chunks:
+        yield chunk
 
 
 @functools.cache

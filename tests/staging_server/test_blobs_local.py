@@ -43,7 +43,7 @@ async def test_a_commit_syncs_the_file_then_renames_then_syncs_the_folder(
     upload = UploadId.generate()
     key = BlobKey.of(Digest.of(b"x"), upload=upload)
     writer = await store.create(upload)
-    await writer.write(b"x")
+    await writer.write([b"x"])
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "rename", rename)
     await writer.commit(key)
@@ -53,7 +53,7 @@ async def test_a_commit_syncs_the_file_then_renames_then_syncs_the_folder(
 async def test_an_upload_under_way_is_not_abandoned_however_old(store: LocalBlobs, tmp_path: Path) -> None:
     upload = UploadId.generate()
     writer = await store.create(upload)
-    await writer.write(b"x")
+    await writer.write([b"x"])
     os.utime(tmp_path / "uploads" / upload, (0, 0))
     assert [found async for found in store.abandoned()] == []
     await writer.cancel()
@@ -76,19 +76,19 @@ async def test_foreign_files_are_left_alone(store: LocalBlobs, tmp_path: Path) -
 
 
 async def test_a_full_disk_is_no_space(store: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_fd: int, _data: object, _offset: int) -> int:
+    def full(_fd: int, _views: object) -> int:
         raise OSError(28, "No space left on device")
 
     writer = await store.create(UploadId.generate())
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "writev", full)
     with pytest.raises(NoSpace):
-        await writer.write(b"x")
+        await writer.write([b"x"])
     await writer.cancel()
 
 
 async def test_a_cancel_comes_after_the_step_that_runs(store: LocalBlobs, tmp_path: Path) -> None:
     writer = await store.create(UploadId.generate())
-    writing = asyncio.create_task(writer.write(bytes(8 * 1024 * 1024)))
+    writing = asyncio.create_task(writer.write([bytes(8 * 1024 * 1024)]))
     await asyncio.sleep(0)
     writing.cancel()
     await writer.cancel()
