@@ -1,6 +1,7 @@
 """`run` with a real staging server, an API server that holds Secrets and pods, and a recording spark-submit."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def spark(command: Command, kubernetes: FakeKubernetes, tmp_path: Path) -> Comma
     (home / "bin").mkdir(parents=True)
     (home / "jars").mkdir()
     (home / "jars" / "spark-core_2.13-4.3.0.jar").touch()
-    (home / "bin" / "spark-submit").write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
+    (home / "bin" / "spark-submit").write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(FAKE)])} "$@"\n')
     (home / "bin" / "spark-submit").chmod(0o755)
     config: dict[str, Any] = {
         "apiVersion": "v1",
