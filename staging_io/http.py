@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from staging_io.pooled import PooledClient
 
-__all__ = ["LOOPBACK", "Answer", "Body", "HttpClient", "HttpSettings", "bearer"]
+__all__ = ["Answer", "Body", "HttpClient", "HttpSettings", "bearer", "goes_in_clear_text"]
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class HttpClient:
@@ -87,10 +87,15 @@ class HttpClient:
         return self._pooled
 
     def _is_direct(self, host: str) -> bool:
-        return host in LOOPBACK or any(
+        return host in _LOOPBACK or any(
             entry == "*" or host == entry.lstrip(".") or host.endswith(f".{entry.lstrip('.')}")
             for entry in self._settings.no_proxy
         )
+
+
+def goes_in_clear_text(url: SplitResult) -> bool:
+    """Tell whether others on the network can read what is sent to `url`: then it must carry no secret."""
+    return url.scheme != "https" and url.hostname not in _LOOPBACK
 
 
 def bearer(token: Token, *, url: str, allow_plain_http: bool) -> dict[str, str]:
@@ -100,7 +105,7 @@ def bearer(token: Token, *, url: str, allow_plain_http: bool) -> dict[str, str]:
         RefusedByPolicy: the token would travel readable to another machine, and no setting allows that.
     """
     parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in LOOPBACK and not allow_plain_http:
+    if goes_in_clear_text(parts) and not allow_plain_http:
         msg = (
             f"refusing to send a token to {parts.scheme}://{parts.hostname} in clear text; "
             "use https, or set SPARK_STAGING_ALLOW_PLAIN_HTTP=true in a network that you trust"

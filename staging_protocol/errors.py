@@ -99,11 +99,6 @@ class BlobNotWanted(PermanentError):
     title = "No open bundle of this tenant wants a blob of this digest and size"
 
 
-class BundleSealed(PermanentError):
-    code, status, exit_code = "bundle-sealed", 409, ExitCode.USAGE
-    title = "The bundle is sealed"
-
-
 class BundleNotSealed(PermanentError):
     code, status, exit_code = "bundle-not-sealed", 409, ExitCode.NOT_FOUND
     title = "The bundle is not sealed yet"

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from resolver.sources.base import Reading, Source, Stat, Version
 from resolver.sources.ranged import read_range, refused, size_of, stat_of
-from staging_io.http import LOOPBACK, Answer, HttpClient
+from staging_io.http import Answer, HttpClient, goes_in_clear_text
 from staging_protocol.errors import NotFound, RefusedByPolicy
 from staging_protocol.uris import DependencyUri
 
@@ -62,7 +62,7 @@ class HttpSource:
     def _credentials(self, uri: DependencyUri, url: SplitResult) -> dict[str, str]:
         if "@" not in url.netloc or url.username is None:
             return {}
-        if url.scheme != "https" and url.hostname not in LOOPBACK and not self._allow_plain_http:
+        if goes_in_clear_text(url) and not self._allow_plain_http:
             msg = f"refusing to send the user info of {uri} in clear text; use https"
             raise RefusedByPolicy(msg)
         pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
