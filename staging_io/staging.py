@@ -42,6 +42,17 @@ from staging_protocol.errors import (
 from staging_protocol.manifest import Manifest
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId, Token
+from staging_protocol.uploads import (
+    COMPLETE,
+    CONTENT_TYPE,
+    DIGEST,
+    LENGTH,
+    OFFSET,
+    UploadId,
+    UploadState,
+    flag,
+    read_limits,
+)
 from staging_protocol.wire import decode, encode
 
 T = TypeVar("T")
@@ -75,6 +86,32 @@ class StagingClient:
         path = f"/v1/namespaces/{quote(namespace, safe='')}/blobs/{digest}"
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         self._send("PUT", path, body=content, headers=headers)
+
+    def create_upload(self, namespace: str, digest: Digest, *, size: int) -> "NewUpload":
+        """Begin to upload a blob in parts; nothing is left to do when the namespace holds it already."""
+        fields = {LENGTH: str(size), COMPLETE: flag(False), DIGEST: digest.repr_digest}
+        answer = self._exchange("POST", _uploads(namespace), body=b"", headers={**_PART, **fields})
+        state = UploadState.of_fields(answer.fields)
+        if state.complete:
+            return NewUpload(id=None, state=state, limits={})
+        upload = UploadId(answer.fields.get("Location", "").rpartition("/")[2])
+        return NewUpload(id=upload, state=state, limits=read_limits(answer.fields))
+
+    def upload_state(self, namespace: str, upload: UploadId) -> UploadState:
+        """Ask how far an upload is; whoever was appending to it is cut off."""
+        return UploadState.of_fields(self._exchange("HEAD", f"{_uploads(namespace)}/{upload}").fields)
+
+    def append(
+        self, namespace: str, upload: UploadId, *, offset: int, content: Body, size: int, complete: bool
+    ) -> UploadState:
+        """Send the `size` bytes from `offset`, which are durably stored when this returns; `complete` with the last."""
+        fields = {OFFSET: str(offset), COMPLETE: flag(complete), "Content-Length": str(size)}
+        answer = self._exchange("PATCH", f"{_uploads(namespace)}/{upload}", body=content, headers={**_PART, **fields})
+        return UploadState.of_fields(answer.fields)
+
+    def cancel_upload(self, namespace: str, upload: UploadId) -> None:
+        """Forget an upload and its bytes."""
+        self._send("DELETE", f"{_uploads(namespace)}/{upload}")
 
     def seal(self, namespace: str, bundle: BundleId) -> Sealed:
         """Close the bundle to further files."""
@@ -160,6 +197,11 @@ class StagingClient:
     def _send(
         self, method: str, path: str, *, body: Body | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
+        return self._exchange(method, path, body=body, headers=headers).data
+
+    def _exchange(
+        self, method: str, path: str, *, body: Body | None = None, headers: Mapping[str, str] | None = None
+    ) -> "_Reply":
         url = self._url + path
         with self._http.open(
             method, url, body=body, headers={**(headers or {}), **self._authorization(url)}
@@ -167,7 +209,7 @@ class StagingClient:
             data = response.read(_MAX_ANSWER)
             if response.status >= 300:  # noqa: PLR2004 - RFC 9110, section 15.4: our server never redirects these routes
                 raise problem_error(response, data)
-            return data
+            return _Reply(fields=response.headers, data=data)
 
     def _authorization(self, url: str) -> dict[str, str]:
         if self._token is None:
@@ -176,6 +218,20 @@ class StagingClient:
 
 
 _JSON = {"Content-Type": "application/json"}
+_PART = {"Content-Type": CONTENT_TYPE}
+
+
+class NewUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """An upload that was begun: `id` is None when the blob is held already; `limits` as `Upload-Limit` names them."""
+
+    id: UploadId | None
+    state: UploadState
+    limits: Mapping[str, int]
+
+
+class _Reply(msgspec.Struct, frozen=True, kw_only=True):
+    fields: Mapping[str, str]
+    data: bytes
 
 
 def problem_error(response: Answer, data: bytes) -> StagingError:
@@ -224,6 +280,10 @@ def _read(data: bytes, *, into: type[T]) -> T:
     except InvalidRequest as error:
         msg = f"the answer is not one of a staging server; is the URL right? ({error.detail})"
         raise InvalidRequest(msg) from error
+
+
+def _uploads(namespace: str) -> str:
+    return f"/v1/namespaces/{quote(namespace, safe='')}/uploads"
 
 
 def _path(namespace: str, bundle: BundleId) -> str:

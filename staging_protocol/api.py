@@ -292,7 +292,8 @@ class Sweep(_Body, frozen=True):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`application/problem+json` (RFC 9457), the body of every error.
 
-    `missing` lists files that are not staged yet (`files-missing`); `ended_at` and `reason` explain `bundle-expired`.
+    `missing` lists files that are not staged yet (`files-missing`); `ended_at` and `reason` explain `bundle-expired`;
+    `expected-offset` says where an upload stands (`upload-offset-mismatch`).
     """
 
     type: str
@@ -305,3 +306,4 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     missing: tuple[str, ...] = ()
     ended_at: datetime | None = None
     reason: str | None = None
+    expected_offset: int | None = msgspec.field(default=None, name="expected-offset")

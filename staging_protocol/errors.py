@@ -10,6 +10,7 @@ the server answers it, the `exit_code` with which a command or an init container
     │   └── DigestMismatch  …     the bytes are not what was promised
     └── TransientError            the same call may succeed later
         ├── Unavailable, SourceUnavailable, RequestInProgress, RequestTimeout, TooManyRequests, InternalError
+        ├── UploadSuperseded      another request took the upload over
         └── SourceChanged         the dependency changed under a download
 
 Foreign exceptions are translated into these once, at the edge of the client that met them, with `raise … from`.
@@ -135,6 +136,17 @@ class BundleExpired(PermanentError):
         self.reason = reason
 
 
+class UploadOffsetMismatch(PermanentError):
+    """`expected` is where the upload stands (draft-ietf-httpbis-resumable-upload, section 4.4)."""
+
+    code, status, exit_code = "upload-offset-mismatch", 409, ExitCode.UNAVAILABLE
+    title = "The bytes do not begin where the upload stands"
+
+    def __init__(self, detail: str, *, retry_after: float | None = None, expected: int | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.expected = expected
+
+
 class SizeRequired(PermanentError):
     code, status, exit_code = "size-required", 411, ExitCode.USAGE
     title = "The request needs a Content-Length"
@@ -203,6 +215,11 @@ class Terminated(PermanentError):
 class RequestInProgress(TransientError):
     code, status, exit_code = "request-in-progress", 409, ExitCode.UNAVAILABLE
     title = "A request with this Idempotency-Key is still running"
+
+
+class UploadSuperseded(TransientError):
+    code, status, exit_code = "upload-superseded", 409, ExitCode.UNAVAILABLE
+    title = "Another request took the upload over; ask for its offset before sending more"
 
 
 class RequestTimeout(TransientError):

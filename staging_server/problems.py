@@ -21,6 +21,7 @@ from staging_protocol.errors import (
     StagingError,
     TooLarge,
     Unauthenticated,
+    UploadOffsetMismatch,
 )
 from staging_protocol.wire import encode
 
@@ -28,6 +29,11 @@ CONTENT_TYPE: Final = "application/problem+json"
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 TYPE_PREFIX: Final = "urn:spark-staging:problem:"
 """A name, not an address: nobody has to own a host for it, and the code follows."""
+
+_REGISTERED: Final[Mapping[type[StagingError], str]] = {
+    UploadOffsetMismatch: "https://iana.org/assignments/http-problem-types#mismatching-upload-offset",
+}
+"""Problem types that a standard names (draft-ietf-httpbis-resumable-upload-15, section 7)."""
 
 _CHALLENGE: Final = 'Bearer realm="spark-staging"'
 
@@ -61,7 +67,7 @@ class NeedsCredentials(Unauthenticated, Headed):
 def problem_of(error: StagingError, *, request_id: str) -> Problem:
     """Return the body that tells `error`."""
     return Problem(
-        type=TYPE_PREFIX + error.code,
+        type=_REGISTERED.get(type(error), TYPE_PREFIX + error.code),
         title=error.title,
         status=error.status,
         detail=error.detail,
@@ -71,6 +77,7 @@ def problem_of(error: StagingError, *, request_id: str) -> Problem:
         missing=error.missing if isinstance(error, FilesMissing) else (),
         ended_at=error.ended_at if isinstance(error, BundleExpired) else None,
         reason=error.reason if isinstance(error, BundleExpired) else None,
+        expected_offset=error.expected if isinstance(error, UploadOffsetMismatch) else None,
     )
 
 

@@ -1,13 +1,10 @@
 """Whole-blob uploads: refused before a byte is read, or verified before the blob exists.
 
-While one batch of bytes is hashed and written on a thread, the next one is collected from the network.  There are never
-more than these two, so an upload's memory does not depend on the size of the file.
-
-    check            limits, wanted?, room on the disk, places
-    begin_upload     a row that knows of the bytes, whatever happens
-    write …          hash and file together, one thread hop per batch
-    commit           digest right: durable under the key of this upload
-    store_blob       the row names the key: from here on it is a blob
+check            limits, wanted?, room on the disk, places
+begin_upload     a row that knows of the bytes, whatever happens
+receive          `receiving`: hash and file together
+commit           digest right: durable under the key of this upload
+store_blob       the row names the key: from here on it is a blob
 """
 
 import asyncio
@@ -21,12 +18,14 @@ from typing import Final
 import structlog
 
 from staging_protocol.digests import Digest
-from staging_protocol.errors import BlobNotWanted, DigestMismatch, NoSpace, StagingError, TooLarge, TooManyRequests
-from staging_server.blobs.base import BlobKey, BlobStore, BlobWriter, UploadId
+from staging_protocol.errors import BlobNotWanted, NoSpace, StagingError, TooLarge, TooManyRequests
+from staging_protocol.uploads import UploadId
+from staging_server.blobs.base import BlobKey, BlobStore, BlobWriter
 from staging_server.metadata import arrivals
 from staging_server.metadata.arrivals import Arrival, BlobOf
 from staging_server.metadata.base import Metadata, one_by_one
 from staging_server.observer import SILENT, Observer
+from staging_server.receiving import receive, verify
 from staging_server.settings import Settings
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, utc_now
@@ -137,45 +136,14 @@ class Uploads:
         writer = await self._blobs.create(upload)
         kept = False
         try:
-            await self._write(writer, chunks, size=size)
-            await _verify(writer, digest=digest, size=size)
+            await receive(writer, chunks, size=size, batch=self._settings.storage.write_buffer)
+            await verify(writer, digest=digest, size=size)
             await writer.commit(key)
             kept = await self._metadata.write(_store, arrival)
         finally:
             if not kept:
                 await self._tidy(arrival, writer)
         return kept
-
-    async def _write(self, writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: int) -> None:
-        try:
-            # A write that fails ends the wait for the next chunk, which may never come.
-            async with asyncio.TaskGroup() as beside:
-                rest = await self._write_batches(writer, chunks, size=size, beside=beside)
-        except ExceptionGroup as failed:
-            first = failed.exceptions[0]
-            raise first from first.__cause__
-        await writer.write(rest)
-
-    async def _write_batches(
-        self, writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: int, beside: asyncio.TaskGroup
-    ) -> list[bytes]:
-        """Write all but the last batch, which is returned."""
-        batch: list[bytes] = []
-        collected = received = 0
-        writing: asyncio.Task[None] | None = None
-        async for chunk in chunks:
-            received += len(chunk)
-            if received > size:
-                msg = f"more bytes came than the {size} that were promised"
-                raise DigestMismatch(msg)
-            batch.append(chunk)
-            collected += len(chunk)
-            if collected >= self._settings.storage.write_buffer:
-                if writing is not None:
-                    await writing
-                writing = beside.create_task(writer.write(batch))
-                batch, collected = [], 0
-        return batch
 
     async def _tidy(self, arrival: Arrival, writer: BlobWriter) -> None:
         """Remove what did not become a blob; this goes on when the request is cancelled."""
@@ -222,13 +190,3 @@ class Uploads:
         if space.free - self._coming - size < kept_free:
             msg = f"the server's disk has {space.free} bytes left and keeps {int(kept_free)} of them free"
             raise NoSpace(msg)
-
-
-async def _verify(writer: BlobWriter, *, digest: Digest, size: int) -> None:
-    if writer.size != size:
-        msg = f"{writer.size} bytes came, {size} were promised"
-        raise DigestMismatch(msg)
-    actual = await writer.digest()
-    if actual != digest:
-        msg = f"the bytes have {actual}, {digest} was promised"
-        raise DigestMismatch(msg)

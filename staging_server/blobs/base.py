@@ -16,18 +16,12 @@ from typing import BinaryIO, Final, Protocol, Self
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest
-from staging_protocol.tokens import BundleId
+from staging_protocol.uploads import UploadId
 
 PREFIXES: Final = tuple(f"{number:02x}" for number in range(256))
 """The folders under `sha256/`, by the first two hexadecimal digits."""
 
 _KEY: Final = re.compile(r"sha256/([0-9a-f]{2})/\1[0-9a-f]{62}\.[a-z2-7]{26}")
-
-
-class UploadId(BundleId):
-    """The id of one upload, made like the id of a bundle."""
-
-    __slots__ = ()
 
 
 class BlobKey(str):

@@ -23,7 +23,8 @@ from typing import Final, ParamSpec, TypeVar
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NoSpace, NotFound, Unavailable
-from staging_server.blobs.base import PREFIXES, BlobKey, BlobStore, BlobWriter, Leftover, OpenBlob, Space, UploadId
+from staging_protocol.uploads import UploadId
+from staging_server.blobs.base import PREFIXES, BlobKey, BlobStore, BlobWriter, Leftover, OpenBlob, Space
 from staging_server.blobs.open_files import LocalBlob, OpenFiles
 
 P = ParamSpec("P")

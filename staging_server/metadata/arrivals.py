@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from staging_protocol.api import BundleState
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted
+from staging_protocol.uploads import UploadId
 from staging_server.audit import Entry, append
-from staging_server.blobs.base import BlobKey, UploadId
+from staging_server.blobs.base import BlobKey
 from staging_server.metadata.rows import OF_TENANT, tenant_parameters
 from staging_server.metadata.tables import STORED, blobs, bundle_files, bundles, tenant_blobs, tenants, uploads
 from staging_server.tenants import Caller, Tenant

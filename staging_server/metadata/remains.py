@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table, bindparam, delete, select
 
-from staging_server.blobs.base import BlobKey, UploadId
+from staging_protocol.uploads import UploadId
+from staging_server.blobs.base import BlobKey
 from staging_server.metadata.tables import audit, idempotency_keys, tombstones, uploads
 
 _BATCH: Final = 1000

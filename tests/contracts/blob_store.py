@@ -4,7 +4,8 @@ import pytest
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import NotFound
-from staging_server.blobs.base import BlobKey, BlobStore, UploadId
+from staging_protocol.uploads import UploadId
+from staging_server.blobs.base import BlobKey, BlobStore
 
 
 async def stored(store: BlobStore, content: bytes) -> BlobKey:

@@ -9,7 +9,8 @@ import pytest
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NoSpace
-from staging_server.blobs.base import BlobKey, UploadId
+from staging_protocol.uploads import UploadId
+from staging_server.blobs.base import BlobKey
 from staging_server.blobs.local import LocalBlobs
 from tests.contracts.blob_store import BlobStoreContract, contents, stored
 

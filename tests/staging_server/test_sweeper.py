@@ -15,8 +15,9 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleExpired, NotFound, Unavailable
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import Token
+from staging_protocol.uploads import UploadId
 from staging_server.audit import Audit
-from staging_server.blobs.base import BlobKey, UploadId
+from staging_server.blobs.base import BlobKey
 from staging_server.metadata import leases
 from staging_server.metadata.base import one_by_one
 from staging_server.metadata.leases import SweepLease
