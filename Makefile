@@ -5,6 +5,9 @@
 #   make test-all    the same with real servers (nginx, …)       make format   write the style
 #   make test-kube   the checks of demo-kube, on a cluster       make docs     write the generated pages
 #   make demo-kube   real Spark jobs on the current cluster      make bench    side by side with peers
+#   make load        200 uploads and 1,000 reads at once, for minutes; memory and fairness
+#   make fuzz        every route and parser, for minutes         make crash    kill -9, thousands of times
+#   make faults      a thousand examples of each property behind the fault proxy
 #
 # Paths are relative and unquoted on purpose: the folder may have any name.
 
@@ -15,7 +18,7 @@ TEST_PROCESSES ?= 2
 # A file stays on one worker: what its tests share is started once.
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-.PHONY: setup demo demo-kube test test-all test-kube lint format docs bench lock ci clean
+.PHONY: setup demo demo-kube test test-all test-kube lint format docs bench load fuzz crash faults lock ci clean
 
 setup: .venv/complete
 
@@ -63,6 +66,21 @@ docs: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+load: setup
+	$(BIN)/python -m benchmarks.load
+
+FUZZ_SECONDS ?= 60
+fuzz: setup
+	HOSTILE_EXAMPLES=200 HOSTILE_SEED=$$(date +%s) $(BIN)/python -m pytest -q tests/hostile/test_openapi_conformance.py
+	$(BIN)/python -m tests.hostile.fuzz all --seconds $(FUZZ_SECONDS)
+
+KILLS ?= 2000
+crash: setup
+	$(BIN)/python -m tests.crash.loop --kills $(KILLS)
+
+faults: setup
+	$(PYTEST) --hypothesis-profile=long tests/end_to_end/test_faults_*.py
 
 # Needs uv; names no registry, so that the lock works with any.
 lock:

@@ -2,21 +2,20 @@
 
 import argparse
 import dataclasses
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Final, NoReturn
+from typing import Final
 
 from rich.console import Console
 
 from benchmarks.curl import CurlMissing, check_curl
+from benchmarks.interrupts import end_on_signals
 from benchmarks.machine import facts, load_average
 from benchmarks.measure import OURS
-from benchmarks.processes import RunFailed
+from benchmarks.processes import RunFailed, end_children
 from benchmarks.report import show, show_verdicts, write
 from benchmarks.scenario import MIB, Bench, Outcome, Scenario
 from benchmarks.scenarios import ALL
@@ -34,8 +33,7 @@ _WIDTH: Final = 110
 def main() -> int:
     """Run the scenarios that were asked for; 0 when all of them ran, whatever they found."""
     arguments = _arguments(sys.argv[1:])
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
+    end_on_signals()
     console = Console()
     console.width = max(console.width, _WIDTH)
     try:
@@ -47,11 +45,6 @@ def main() -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    # Servers are ended and data is removed on the way out; a shell would have us ignore SIGINT in the background.
-    sys.exit(128 + number)
 
 
 def _run(scenarios: Sequence[Scenario], *, arguments: argparse.Namespace, console: Console, nginx: Path) -> None:
@@ -80,7 +73,10 @@ def _measured(scenario: Scenario, *, arguments: argparse.Namespace, console: Con
             folder=Path(folder), runs=arguments.runs, quick=arguments.quick,
             say=lambda text: status.update(f"{scenario.name}: {text}"),
         )  # fmt: skip
-        return _with_memory(scenario.run(bench))
+        try:
+            return _with_memory(scenario.run(bench))
+        finally:
+            end_children()
 
 
 def _with_memory(outcome: Outcome) -> Outcome:
@@ -93,10 +89,11 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure side by side with peers.")
     names = [scenario.name for scenario in ALL]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(names)} (default: all)")
-    parser.add_argument("--runs", type=int, default=5, help="counted rounds after the warm-up (default: 5)")
+    parser.add_argument("--runs", type=int, help="counted rounds after the warm-up (default: 5, with --quick 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
     parser.add_argument("--data", type=Path, default=_DATA, help=f"folder for data, some 10 GB (default: {_DATA})")
     arguments = parser.parse_args(words)
+    arguments.runs = arguments.runs or (2 if arguments.quick else 5)
     unknown = set(arguments.names) - set(names)
     if unknown:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(names)}")

@@ -1,13 +1,15 @@
 """Files to move: random bytes, so that nothing on the way can compress them, made new where a run needs new ones."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
 from benchmarks.scenario import MIB
+from staging_protocol.digests import Digest
 
 _MARK: Final = 32
-"""Bytes at the start of a file that make it another one."""
+"""Bytes of a file that make it another one."""
 
 
 def random_file(path: Path, *, size: int) -> Path:
@@ -30,6 +32,26 @@ def renew(path: Path) -> None:
     """Make another content of the same size, so that its digest is new to a server."""
     with path.open("r+b") as file:
         file.write(os.urandom(_MARK))
+
+
+class Stamped:
+    """Any number of different contents of one size at the price of one: a common file, then a stamp of 32 bytes.
+
+    The digest of each is known at once, so that preparing a run does not take longer than the run.
+    """
+
+    def __init__(self, path: Path, *, size: int) -> None:
+        """Write the common part to `path`."""
+        self.path = random_file(path, size=size - _MARK)
+        self.size = size
+        with self.path.open("rb") as file:
+            self._common = hashlib.file_digest(file, "sha256")
+
+    def new(self) -> tuple[bytes, Digest]:
+        """Return a stamp that was never there, and the digest of the content that ends with it."""
+        stamp, whole = os.urandom(_MARK), self._common.copy()
+        whole.update(stamp)
+        return stamp, Digest.of_hash(whole.digest())
 
 
 def settle() -> None:

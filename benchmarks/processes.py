@@ -9,17 +9,18 @@ A side has up to two trees of processes: a server, which runs before and after, 
 """
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import IO, Final
 
-_PROC: Final = Path("/proc")
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+from benchmarks.trees import busy_cpu, cpu_of_tree, is_running, pss_of_tree, tree_of
+
 _LOOKS_A_SECOND: Final = 20
 _STOPPED_WITHIN: Final = 20.0
 """Seconds that a server gets to end after SIGTERM."""
@@ -76,7 +77,7 @@ def measure(
     Raises:
         RunFailed: it did not end with 0.
     """
-    cpu_before, busy_before = _cpu_of_tree(server), _busy_cpu()
+    cpu_before, busy_before = cpu_of_tree(server), busy_cpu()
     begin = perf_counter()
     with (
         subprocess.Popen(
@@ -94,12 +95,12 @@ def measure(
     if process.returncode != 0:
         msg = f"{' '.join(command[:3])} … ended with {process.returncode}: {errors.text[-800:] or output.text[-800:]}"
         raise RunFailed(msg)
-    client_cpu, server_cpu = usage.ru_utime + usage.ru_stime, _cpu_of_tree(server) - cpu_before
+    client_cpu, server_cpu = usage.ru_utime + usage.ru_stime, cpu_of_tree(server) - cpu_before
     return Measured(
         seconds=seconds,
         server=None if server is None else Cost(cpu=server_cpu, pss=server_peak.bytes),
         client=Cost(cpu=client_cpu, pss=client_peak.bytes),
-        others=max(0.0, (_busy_cpu() - busy_before - client_cpu - server_cpu) / seconds),
+        others=max(0.0, (busy_cpu() - busy_before - client_cpu - server_cpu) / seconds),
         output=output.text,
     )
 
@@ -120,6 +121,21 @@ def running(command: Sequence[str], *, environment: Mapping[str, str], log: Path
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def end_children() -> None:
+    """End every process that we started and that is still there: a signal may come just while one is being started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = monotonic() + _STOPPED_WITHIN
+        for pid in _children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while _children() and monotonic() < deadline:
+            sleep(0.05)
+
+
+def _children() -> list[int]:
+    return [pid for pid in tree_of(os.getpid())[1:] if is_running(pid)]
 
 
 class _Peak:
@@ -147,7 +163,7 @@ def _watched(root: int | None) -> Iterator[_Peak]:
 def _watch(root: int, peak: _Peak, ended: threading.Event) -> None:
     while True:
         began = monotonic()
-        peak.bytes = max(peak.bytes, sum(_pss(pid) for pid in _tree(root)))
+        peak.bytes = max(peak.bytes, pss_of_tree(root))
         if ended.wait(max(0.0, 1 / _LOOKS_A_SECOND - (monotonic() - began))):
             return
 
@@ -175,41 +191,3 @@ def _feed(pipe: IO[bytes] | None, data: bytes) -> None:
     if pipe is not None:
         pipe.write(data)
         pipe.close()
-
-
-def _tree(root: int) -> list[int]:
-    pids = [root]
-    for pid in pids:  # grows while we go through it
-        for children in (_PROC / str(pid) / "task").glob("*/children"):
-            pids.extend(int(child) for child in _read(children).split())
-    return pids
-
-
-def _pss(pid: int) -> int:
-    for line in _read(_PROC / str(pid) / "smaps_rollup").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _cpu_of_tree(root: int | None) -> float:
-    return 0.0 if root is None else sum(_ticks(pid) for pid in _tree(root)) / _TICKS
-
-
-def _ticks(pid: int) -> int:
-    # proc(5): the name in parentheses may hold anything; utime, stime, cutime, cstime are fields 14 to 17.
-    fields = _read(_PROC / str(pid) / "stat").rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:15])
-
-
-def _busy_cpu() -> float:
-    # proc(5), first line of stat: user nice system idle iowait irq softirq steal …
-    user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in _read(_PROC / "stat").split()[1:8])
-    return (user + nice + system + irq + softirq) / _TICKS
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return ""  # it ended between two looks

@@ -27,7 +27,7 @@ def show(console: Console, outcome: Outcome) -> None:
         table.add_row(side, *_cells(samples, size=outcome.size))
     console.print(table)
     for name, value in outcome.figures.items():
-        console.print(f"  {name}: [bold]{_figure(value)}[/bold]", highlight=False)
+        console.print(f"  {name}: [bold]{figure(value)}[/bold]", highlight=False)
     for note in outcome.notes:
         console.print(f"  [dim]{note}[/dim]", highlight=False)
     console.print()
@@ -40,7 +40,7 @@ def show_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
         table.add_column(name, justify="right" if justify == "right" else "left")
     for verdict in verdicts:
         met = "[green]reached[/green]" if verdict.met else "[red]missed[/red]"
-        table.add_row(verdict.target.text, verdict.target.bound, _figure(verdict.value), met)
+        table.add_row(verdict.target.text, verdict.target.bound, figure(verdict.value), met)
     console.print(table)
 
 
@@ -82,5 +82,6 @@ def _pss(costs: Sequence[Cost | None]) -> str:
     return f"{max(known) / MIB:.1f}" if known else ""
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a figure as people read it."""
     return f"{value:.3f}" if value < 10 and value != round(value) else f"{value:,.0f}"

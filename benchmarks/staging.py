@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from benchmarks.certificates import Certificates
 from benchmarks.processes import RunFailed, running
-from staging_io.http import HttpClient
+from staging_io.exchange import HttpSettings
+from staging_io.http import HttpClient, bearer
 from staging_io.staging import StagingClient
-from staging_protocol.api import NewBundle, NewFile
+from staging_protocol.api import NewBundle, NewFile, NewSweep
 from staging_protocol.digests import Digest
 from staging_protocol.errors import SourceUnavailable, Unavailable
 from staging_protocol.filenames import FileName
@@ -24,6 +26,9 @@ from staging_protocol.manifest import Kind
 from staging_protocol.tokens import BundleId, Token
 
 NAMESPACE: Final = "benchmarks"
+FORGET: Final = {"RETENTION__BLOB_KEEP": "0.1", "RETENTION__BLOB_GRACE": "0"}
+"""Settings with which `forget` removes what a run uploaded, or the disk fills."""
+
 _STARTED_WITHIN: Final = 60.0
 """Seconds."""
 
@@ -48,12 +53,17 @@ class StagingServer:
     client: StagingClient
     http: HttpClient = field(repr=False)
 
-    def want(self, files: Sequence[NewFile]) -> Bundle:
+    def want(self, files: Sequence[NewFile], *, namespace: str = NAMESPACE) -> Bundle:
         """Create a bundle that wants the blobs of `files`."""
         created = self.client.create(
-            NAMESPACE, NewBundle(application="benchmark", files=tuple(files)), idempotency_key=secrets.token_hex(16)
+            namespace, NewBundle(application="benchmark", files=tuple(files)), idempotency_key=secrets.token_hex(16)
         )
         return Bundle(created.id, Token.parse(created.token))
+
+    def forget(self) -> None:
+        """Remove the bytes of ended bundles, on a server with the settings `FORGET`."""
+        for _ in range(2):  # the first ends the hold on the blobs, the second removes their bytes
+            self.client.sweep(NewSweep())
 
     def stage(self, paths: Sequence[Path]) -> Bundle:
         """Upload all files as jars and return their sealed bundle."""
@@ -70,31 +80,45 @@ class StagingServer:
         reader = StagingClient(url=self.url, token=bundle.token, http=self.http)
         return reader.file_request(NAMESPACE, bundle.id, f"{Kind.JAR}/{quote(path.name, safe='')}")
 
-    def blob_url(self, digest: Digest) -> str:
+    def manifest_request(self, bundle: Bundle) -> tuple[str, Mapping[str, str]]:
+        """Return URL and headers that read a manifest."""
+        url = f"{self.url}/v1/namespaces/{NAMESPACE}/bundles/{bundle.id}/manifest"
+        return url, bearer(bundle.token, url=url, allow_plain_http=False)
+
+    def blob_url(self, digest: Digest, *, namespace: str = NAMESPACE) -> str:
         """Return where a wanted blob is PUT."""
-        return f"{self.url}/v1/namespaces/{NAMESPACE}/blobs/{digest}"
+        return f"{self.url}/v1/namespaces/{namespace}/blobs/{digest}"
 
 
 def describe(path: Path) -> NewFile:
     """Return the file as a create request names it."""
     with path.open("rb") as file:
         digest = Digest.of_hash(hashlib.file_digest(file, "sha256").digest())
-    return NewFile(kind=Kind.JAR, name=FileName(path.name), size=path.stat().st_size, digest=digest)
+    return jar(path.name, size=path.stat().st_size, digest=digest)
+
+
+def jar(name: str, *, size: int, digest: Digest) -> NewFile:
+    """Return a jar as a create request names it."""
+    return NewFile(kind=Kind.JAR, name=FileName(name), size=size, digest=digest)
 
 
 @contextmanager
-def staging_server(folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[StagingServer]:
+def staging_server(
+    folder: Path, *, settings: Mapping[str, str] | None = None, tls: Certificates | None = None
+) -> Iterator[StagingServer]:
     """Run the server over `folder/server` on a free port until the block ends.
 
     `settings` are added to the defaults, by their name without the prefix.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     port, log = _free_port(), folder / "server.log"
-    given = {"PORT": str(port), "STORAGE__FOLDER": str(folder / "server"), "AUTH__MODE": "none", **(settings or {})}
+    given = {"PORT": str(port), "STORAGE__FOLDER": str(folder / "server"), "AUTH__MODE": "none"}
+    given |= {**_tls_settings(tls), **(settings or {})}
     environment = {f"SPARK_STAGING_SERVER_{name}": value for name, value in given.items()}
-    http = HttpClient()
+    http = HttpClient(HttpSettings(ca_file=str(tls.ca) if tls else None))
     try:
         with running([program("spark-staging-server"), "serve"], environment=environment, log=log) as process:
-            url = f"http://127.0.0.1:{port}"
+            url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
             client = StagingClient(url=url, token=None, http=http)
             _wait(client, process=process)
             yield StagingServer(pid=process.pid, url=url, client=client, http=http)
@@ -103,6 +127,12 @@ def staging_server(folder: Path, *, settings: Mapping[str, str] | None = None) -
         raise RunFailed(msg) from error
     finally:
         http.close()
+
+
+def _tls_settings(tls: Certificates | None) -> dict[str, str]:
+    if tls is None:
+        return {}
+    return {"TLS__CERTIFICATE_FILE": str(tls.certificate), "TLS__KEY_FILE": str(tls.key)}
 
 
 def program(name: str) -> str:

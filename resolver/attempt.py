@@ -14,11 +14,12 @@ from resolver.parts import Part, part_size_for
 from resolver.plan import Download
 from resolver.retry import Attempts
 from resolver.run import Run
-from resolver.sources.base import Reading, Source, Version
+from resolver.sources.base import Reading, Source, Stat, Version
 from staging_io.files import UnfinishedFile
 from staging_protocol.digests import Digest
 from staging_protocol.errors import (
     DigestMismatch,
+    InvalidRequest,
     SourceChanged,
     SourceUnavailable,
     TooManyRequests,
@@ -44,7 +45,7 @@ class Attempt:
         self._stated: Digest | None = None
         self._hashing: Hashing | None = None
         self._frontier_part = 0
-        self._parts: list[Part] = [Part(0, self._first_stop())]
+        self._parts: list[Part] = self._parts_on_disk() or [Part(0, self._first_stop())]
         self._open = 1
         self.version: Version | None = None
         self.abandoned = False
@@ -53,7 +54,7 @@ class Attempt:
     @property
     def first(self) -> Part:
         """The part to begin with."""
-        return self._parts[0]
+        return next((part for part in self._parts if not part.is_done), self._parts[0])
 
     @property
     def size(self) -> int:
@@ -100,27 +101,40 @@ class Attempt:
             self._hashing.abandon()
         self._run.workspace.discard_file(self.file)
 
+    def _parts_on_disk(self) -> list[Part]:
+        """Return all parts, when an earlier run has left some of them."""
+        parts = [] if self._journal.size is None else self._divided(0, self._journal.size)
+        for part in parts:
+            part.at = part.stop if part.stop is not None and self._journal.has(part.start) else part.start
+        return parts
+
     def _first_stop(self) -> int:
         size, smallest = self._download.size, self._run.settings.part_size
         return smallest if size is None else min(size, part_size_for(size, smallest=smallest))
 
     def _read(self, part: Part, buffer: memoryview, attempts: Attempts) -> None:
-        # An empty range cannot be written as a Range header; the whole of an empty file is asked for instead.
-        stop = part.stop if part.stop != part.at else None
+        if part.is_done and self._journal.has_parts:
+            # Everything is there already; what is left to ask is whether it still belongs together.
+            self._learn(part, self._source.stat(self._download.uri))
+            return
+        # The whole is asked for without a range: servers answer that faster, and an empty one could not be written.
+        is_whole = part.at == 0 and part.stop == self._download.size
+        stop = None if is_whole else part.stop
         with self._source.read(self._download.uri, version=self.version, start=part.at, stop=stop) as reading:
-            self._learn(part, reading)
+            self._check_end(reading)
+            self._learn(part, reading.stat, is_whole=reading.start == 0 and reading.stop == reading.stat.size)
             self._receive(part, reading, buffer, attempts)
 
     # --- what an answer tells
 
-    def _learn(self, part: Part, reading: Reading) -> None:
+    def _learn(self, part: Part, stat: Stat, *, is_whole: bool = False) -> None:
         with self._lock:
-            self._check(reading)
+            self._check(stat)
             if self._hashing is None:
-                self._begin(part, reading)
+                self._begin(part, stat, is_whole=is_whole)
 
-    def _check(self, reading: Reading) -> None:
-        uri, stat = self._download.uri, reading.stat
+    def _check(self, stat: Stat) -> None:
+        uri = self._download.uri
         promised = self._download.size if self._size is None else self._size
         if stat.size is not None and promised is not None and stat.size != promised:
             detail = f"{uri} has {stat.size} bytes, expected {promised}"
@@ -133,29 +147,41 @@ class Attempt:
             raise DigestMismatch(msg)
         self._stated = self._stated or stat.digest
 
-    def _begin(self, part: Part, reading: Reading) -> None:
-        size, settings = reading.stat.size, self._run.settings
-        self.version, self._size = reading.stat.version, size
-        if size is None or (reading.start == 0 and reading.stop == size):
-            part.stop = size  # everything comes with this answer
-        further = self._further(size) if size is not None else []
-        self._parts += further
-        if size is not None and size <= settings.part_size:
+    def _check_end(self, reading: Reading) -> None:
+        known = self._download.digest or self._stated or reading.stat.digest
+        if not reading.says_its_end and known is None and self._download.size is None and self._size is None:
+            msg = f"{self._download.uri} comes without a size: nobody can tell whether it is whole; name its digest"
+            raise InvalidRequest(msg)
+
+    def _begin(self, part: Part, stat: Stat, *, is_whole: bool) -> None:
+        size, smallest = stat.size, self._run.settings.part_size
+        self.version, self._size = stat.version, size
+        in_one_piece = size is not None and size <= smallest
+        if not in_one_piece or self._journal.has_parts:
+            self._journal.begin(version=self.version, size=size, part_size=smallest)
+        further = [other for other in self._further(part, size, is_whole=is_whole) if not other.is_done]
+        if in_one_piece:
             self._hashing = InlineHashing()
             return
         if size is not None:
             self.file.reserve(size)
-        self._journal.begin(version=self.version, size=size, part_size=settings.part_size)
-        for other in self._parts:
-            if other.stop is not None and self._journal.has(other.start):
-                other.at = other.stop
-        self._open = 1 + sum(not other.is_done for other in further)
+        self._open = 1 + len(further)
         self._hashing = FollowingHashing(self.file, frontier=self._frontier, size=lambda: self._size)
-        self._more([other for other in further if not other.is_done])
+        self._more(further)
 
-    def _further(self, size: int) -> list[Part]:
-        start, step = self._parts[0].stop, part_size_for(size, smallest=self._run.settings.part_size)
-        return [] if start is None else [Part(at, min(at + step, size)) for at in range(start, size, step)]
+    def _further(self, part: Part, size: int | None, *, is_whole: bool) -> list[Part]:
+        """Return what is to come besides `part`, now that the size is known or known to be unknown."""
+        if self._journal.has_parts:
+            return [other for other in self._parts if other is not part]
+        if size is None or is_whole:
+            part.stop = size  # everything comes with this answer
+        further = [] if size is None or part.stop is None else self._divided(part.stop, size)
+        self._parts += further
+        return further
+
+    def _divided(self, start: int, size: int) -> list[Part]:
+        step = part_size_for(size, smallest=self._run.settings.part_size)
+        return [Part(at, min(at + step, size)) for at in range(start, size, step)]
 
     # --- bytes
 

@@ -26,6 +26,7 @@ class Crew:
         self._threads: set[threading.Thread] = set()
         self._error: BaseException | None = None
         self._ended = False
+        self._at_end: list[Callable[[], None]] = []
 
     def add(self, *tasks: Task) -> None:
         """Put tasks behind all others."""
@@ -65,6 +66,14 @@ class Crew:
             self._tasks.clear()
             self._changed.wait_for(lambda: not self._threads, timeout=patience)
 
+    def when_left(self, call: Callable[[], None]) -> None:
+        """Call it when no thread is left: now, or, after an `end` that could not wait, by the last thread."""
+        with self._changed:
+            if self._threads:
+                self._at_end.append(call)
+                return
+        call()
+
     def _hire(self) -> None:
         wanted = 0 if self._ended else min(self._parallelism.limit - len(self._threads), len(self._tasks))
         for _ in range(wanted):
@@ -86,6 +95,8 @@ class Crew:
                 return self._tasks.popleft()
             self._threads.discard(threading.current_thread())
             self._changed.notify_all()
+            while self._at_end and not self._threads:
+                self._at_end.pop()()
             return None
 
     def _fail(self, error: BaseException) -> None:

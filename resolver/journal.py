@@ -55,6 +55,11 @@ class Journal:
         """Whether there is something to go on with."""
         return bool(self._starts)
 
+    @property
+    def size(self) -> int | None:
+        """Size of the file that an earlier run began; None when there is nothing to go on with."""
+        return self._header.size if self._header is not None and self._starts else None
+
     def has(self, at: int) -> bool:
         """Whether the part that begins at `at` is on the disk."""
         return at in self._starts

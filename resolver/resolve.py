@@ -47,11 +47,16 @@ def resolve(
     folders = {kind: folder_of(kind) for kind in sorted({entry.kind for entry in manifest.entries})}
     with ExitStack() as locks:
         for folder in sorted(set(folders.values())):
-            make_folder(folder)
+            make_folder(folder, durable=settings.durable)
             locks.enter_context(sole_writer(folder))
             remove_leftovers(folder, keep_journals=settings.journal)
         todo = _plan(manifest, folders=folders)
-        return _carry_out(todo, manifest, sources=sources, run=Run(settings, clock=clock, observer=observer))
+        run = Run(settings, files=len(todo.downloads), clock=clock, observer=observer)
+        try:
+            return _carry_out(todo, manifest, sources=sources, run=run)
+        finally:
+            # A thread that hangs in a read may still open a hidden file: until it has left, nobody else begins here.
+            run.crew.when_left(locks.pop_all().close)
 
 
 def _plan(manifest: Manifest, *, folders: dict[Kind, Path]) -> Plan:

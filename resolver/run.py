@@ -72,11 +72,11 @@ class Silent:
 class Run:
     """The shared parts of one run; its counters may be moved by any thread."""
 
-    def __init__(self, settings: ResolveSettings, *, clock: Clock, observer: Observer) -> None:
+    def __init__(self, settings: ResolveSettings, *, files: int, clock: Clock, observer: Observer) -> None:
         self.settings = settings
         self.clock = clock
         self.observer = observer
-        self.parallelism = Parallelism(maximum=settings.connections, processors=os.cpu_count() or 1)
+        self.parallelism = Parallelism(maximum=settings.connections, processors=os.cpu_count() or 1, files=files)
         self.crew = Crew(parallelism=self.parallelism, buffer_size=settings.buffer_size)
         self.workspace = Workspace(durable=settings.durable, keep_unfinished=settings.journal)
         self._lock = threading.Lock()

@@ -1,7 +1,8 @@
 """Reading `.tar`, `.tar.gz`, `.tar.bz2` and `.tar.xz`, member by member, in flat memory.
 
-Python's tarfile parses the headers.  Extended headers (long names, PAX) are read into memory as a whole, so their size
-is checked before; a header of negative size would make tarfile run in circles (CVE-2025-8194), so it is refused.
+Python's tarfile parses the headers.  Extended headers (long names, PAX) are read into memory as a whole, those for the
+whole archive are kept, and a chain of them is read by recursion: so their size and number are checked before.  A header
+of negative size would make tarfile run in circles (CVE-2025-8194), so it is refused.
 """
 
 import bz2
@@ -11,14 +12,20 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from functools import partial
-from typing import IO, Final, Self
+from typing import IO, ClassVar, Final, Self
 
 from resolver.members import FileMember, FolderMember, HardLink, Member, SymbolicLink, safe_name, sane_time
 from resolver.settings import ArchiveLimits
 from staging_protocol.errors import BadArchive
 
-_MAX_HEADER: Final = 1024 * 1024
-"""Bytes of one extended header; real ones have some hundred."""
+_MAX_HEADER: Final = 64 * 1024
+"""Bytes of one extended header, and of all that are for the whole archive; real ones have some hundred.  A larger one
+can keep Python before 3.11.10 and 3.12.6 busy for an hour (CVE-2024-6232)."""
+
+_MAX_IN_A_ROW: Final = 16
+"""Extended headers of one member; real ones have four at most (PAX for all and for one, long name, long link)."""
+
+_PADDING_READ: Final = 1024 * 1024
 
 _MAX_PADDING: Final = 64 * 1024 * 1024
 """Bytes of zeros behind the end mark; tar pads to 10 KiB, tapes to more."""
@@ -45,6 +52,11 @@ _DAMAGE: Final = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSErro
 
 
 class _CheckedHeader(tarfile.TarInfo):
+    """A header of one archive: each archive has a class of its own, which counts."""
+
+    in_a_row: ClassVar[int] = 0
+    for_all: ClassVar[int] = 0
+
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         # tarfile takes a header that is missing, cut or damaged for the end of the archive.
@@ -64,7 +76,16 @@ class _CheckedHeader(tarfile.TarInfo):
         if header.size < 0 or (header.type in _EXTENDED and header.size > _MAX_HEADER):
             msg = f"{header.name[:200]!r} has a header of {header.size} bytes"
             raise BadArchive(msg)
+        cls._count(header)
         return header
+
+    @classmethod
+    def _count(cls, header: tarfile.TarInfo) -> None:
+        cls.in_a_row = cls.in_a_row + 1 if header.type in _EXTENDED else 0
+        cls.for_all += header.size if header.type == tarfile.XGLTYPE else 0
+        if cls.in_a_row > _MAX_IN_A_ROW or cls.for_all > _MAX_HEADER:
+            msg = "it has too many extended headers"
+            raise BadArchive(msg)
 
 
 def read_tar(file: IO[bytes], *, limits: ArchiveLimits) -> Iterator[Member]:
@@ -77,7 +98,9 @@ def read_tar(file: IO[bytes], *, limits: ArchiveLimits) -> Iterator[Member]:
     try:
         with (
             _decompressed(file) as raw,
-            tarfile.open(fileobj=raw, mode="r|", tarinfo=_CheckedHeader, errorlevel=2) as archive,
+            tarfile.open(
+                fileobj=raw, mode="r|", tarinfo=type("Header", (_CheckedHeader,), {}), errorlevel=2
+            ) as archive,
         ):
             while (header := archive.next()) is not None:
                 if (member := _member(archive, header)) is not None:
@@ -91,8 +114,8 @@ def read_tar(file: IO[bytes], *, limits: ArchiveLimits) -> Iterator[Member]:
 
 def _check_rest(raw: IO[bytes]) -> None:
     """Read to the end, where compressed formats have their checksum; only padding may follow the end mark."""
-    for _ in range(_MAX_PADDING // _MAX_HEADER):
-        rest = raw.read(_MAX_HEADER)
+    for _ in range(_MAX_PADDING // _PADDING_READ):
+        rest = raw.read(_PADDING_READ)
         if not rest:
             return
         if rest.strip(b"\0"):

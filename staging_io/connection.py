@@ -8,6 +8,7 @@ from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of an answer's status line and headers; what has more did not come from a server of ours or anybody's."""
@@ -32,6 +33,7 @@ class Connection:
         """Connect.  A peer that is silent for `stall_timeout` seconds counts as gone, in each call below."""
         port = url.port or (443 if tls else 80)
         self._left = memoryview(b"")
+        self._in_clear = tls is None
         self._socket = socket.create_connection((url.hostname, port), timeout=connect_timeout)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,6 +60,20 @@ class Connection:
             self._socket.sendall(data)
         except BlockingIOError as error:
             raise _timed_out() from error
+
+    def send_in_parts(self, head: bytes, parts: "Iterable[bytes | memoryview]") -> bool:
+        """Send a request whose body comes in parts; False when the peer did not wait for all of it.
+
+        Then its answer says why, if there is one.  What `parts` raises passes through.
+        """
+        each = iter(parts)
+        first = next(each, None)
+        if first is None:
+            return self._send_part(head)
+        if not (self._send_part(head, is_last=False) and self._send_part(first)):
+            return False
+        # TLS may have tickets to read at any time, so there an early answer is noticed when sending fails.
+        return all(not (self._in_clear and self.is_dropped()) and self._send_part(part) for part in each)
 
     def head(self) -> list[str]:
         """Return the lines of the next status line and headers."""
@@ -96,6 +112,18 @@ class Connection:
     def close(self) -> None:
         """Close it."""
         self._socket.close()
+
+    def _send_part(self, part: "bytes | memoryview", *, is_last: bool = True) -> bool:
+        flags = 0 if is_last or not self._in_clear else socket.MSG_MORE
+        try:
+            self._socket.sendall(part, flags)
+        except BlockingIOError as error:
+            raise _timed_out() from error
+        except TimeoutError:
+            raise
+        except OSError:  # a reset, or what TLS calls it; the answer may have come before
+            return False
+        return True
 
     def _receive_some(self) -> bytes:
         try:

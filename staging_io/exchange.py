@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import SplitResult
 
 import msgspec
 
-from staging_protocol.errors import SourceUnavailable
+from staging_protocol.errors import PeerNotTrusted, SourceUnavailable
 
-Body = bytes | IO[bytes] | Iterable[bytes]
+Body = bytes | Iterable[bytes | memoryview]
+"""What is sent: bytes, or parts whose sizes add up to the Content-Length that the caller gives."""
 
 
 class Answer(Protocol):
@@ -64,14 +65,25 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str = "spark-staging"
 
 
-def unavailable(url: SplitResult, error: BaseException) -> SourceUnavailable:
+def unavailable(url: SplitResult, error: BaseException) -> SourceUnavailable | PeerNotTrusted:
     """Return our error for a foreign one; it names the host only, because paths and queries may hold secrets."""
-    return SourceUnavailable(f"{url.scheme}://{url.netloc.rpartition('@')[2]} does not answer: {_reason(error)}")
+    host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    if doubt := _doubt(error):
+        return PeerNotTrusted(
+            f"{host} is not trusted: {doubt}; if it has an authority of its own, say so (SPARK_STAGING_CA_FILE of a "
+            "submitter, pod_ca_file of the server for pods)"
+        )
+    return SourceUnavailable(f"{host} does not answer: {_reason(error)}")
+
+
+def _doubt(error: BaseException) -> str | None:
+    """Return what is wrong with the peer's certificate, if that is the reason."""
+    inner = error.args[0] if error.args else None
+    for candidate in (error, inner, getattr(inner, "reason", None), getattr(error, "reason", None)):
+        if verification := getattr(candidate, "verify_message", None):
+            return str(verification)
+    return None
 
 
 def _reason(error: BaseException) -> str:
-    inner = error.args[0] if error.args else None
-    for candidate in (error, inner):
-        if verification := getattr(candidate, "verify_message", None):
-            return f"certificate verify failed: {verification}"
     return getattr(error, "strerror", None) or str(error).rpartition(": ")[2] or type(error).__name__

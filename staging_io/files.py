@@ -138,13 +138,15 @@ def regular_size(path: str | Path) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder` and its parents where they are missing, each with mode 0755."""
+def make_folder(folder: Path, *, durable: bool = False) -> None:
+    """Make `folder` and its parents where they are missing, each with mode 0755; `durable` flushes their names."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with translated(folder):
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
             path.chmod(FOLDER_MODE)
+            if durable:
+                flush_folder(path.parent)
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 

@@ -3,8 +3,8 @@
 One `HttpClient` holds the connections of a program.  It neither retries nor follows redirects: both are decisions of
 its callers.  Every foreign exception leaves here as one of ours.
 
-There are two ways out.  Requests whose body is in memory and that need no proxy go by `direct`, which costs little.
-Uploads and proxies go by urllib3 (`pooled`), which is loaded then.
+There are two ways out.  What needs no proxy goes by `direct`, which costs little; proxies are reached by urllib3
+(`pooled`), which is loaded then.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,8 @@ class HttpClient:
     ) -> Answer:
         """Send one request and return its answer, whatever its status, with the body still to be read.
 
-        The caller closes it, best by `with`; a body that was not read to its end costs the connection.
+        The caller closes it, best by `with`; a body that was not read to its end costs the connection.  What the parts
+        of `body` raise passes through.
 
         Raises:
             SourceUnavailable: no connection, no answer, or a body that ends early; also while the caller reads.
@@ -54,7 +55,7 @@ class HttpClient:
         proxy = self._settings.proxies.get(parts.scheme)
         if proxy is not None and self._is_direct(parts.hostname or ""):
             proxy = None
-        if proxy is None and (body is None or isinstance(body, bytes)):
+        if proxy is None:
             return self._direct.open(method, parts, headers=all_headers, body=body)
         return self._pool().open(method, url, headers=all_headers, body=body, proxy=proxy)
 

@@ -17,6 +17,11 @@ _STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: .*)?")
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f]")
 _REPEATABLE: Final = frozenset({"GET", "HEAD"})
 _BODILESS: Final = frozenset({204, 304})
+_DIGITS: Final = 18
+"""Most digits of a Content-Length: an exabyte. Python refuses to read thousands of them, with an error of its own."""
+
+_INTERIM: Final = 20
+"""Interim answers, and trailers of a chunked body, after which a peer only keeps us busy."""
 
 
 class Headers(Mapping[str, str]):
@@ -57,7 +62,7 @@ class Answer:
         self.headers = Headers(lines)
         self._connection = connection
         self._error: OSError | None = None
-        self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self._chunked = _is_chunked(self.headers)
         self._left: int | None = None if self._chunked else _size(self.headers)
         if method == "HEAD" or status in _BODILESS:
             self._left, self._chunked = 0, False
@@ -123,8 +128,9 @@ class Answer:
             msg = "a chunked body broke off"
             raise BadAnswer(msg)
         self._left -= count
-        if self._chunked and not self._left:
-            self._connection.line()
+        if self._chunked and not self._left and self._connection.line():
+            msg = "a chunk is longer than it said"
+            raise BadAnswer(msg)
         self._over = not self._chunked and self._left == 0
         return count
 
@@ -135,9 +141,15 @@ class Answer:
             raise BadAnswer(msg)
         self._left = int(size, 16)
         if self._left == 0:
-            while self._connection.line():
-                pass  # trailers
+            self._skip_trailers()
             self._over = True
+
+    def _skip_trailers(self) -> None:
+        for _ in range(_INTERIM):
+            if not self._connection.line():
+                return
+        msg = "a chunked body has no end"
+        raise BadAnswer(msg)
 
 
 def request_bytes(method: str, url: SplitResult, *, headers: Mapping[str, str], body: bytes | None) -> bytes:
@@ -174,14 +186,27 @@ _IN_QUERY: Final = _IN_PATH + "?"
 
 def _final_head(connection: Connection) -> tuple[str, int, list[str]]:
     """Return version, status and header lines, after any interim answers (RFC 9110, section 15.2)."""
-    while True:
+    for _ in range(_INTERIM):
         first, *lines = connection.head()
         match = _STATUS.fullmatch(first)
-        if match is None:
+        if match is None or match[2] == "101":  # we asked for no other protocol
             msg = "the answer is not HTTP/1.1"
             raise BadAnswer(msg)
         if match[2][0] != "1":
             return match[1], int(match[2]), lines
+    msg = "no answer came, only announcements of one"
+    raise BadAnswer(msg)
+
+
+def _is_chunked(headers: Headers) -> bool:
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        return False
+    if coding.lower() != "chunked":
+        # We asked for no other one (RFC 9112, section 7.4), and taking it for a body would give wrong bytes.
+        msg = "the answer has an encoding that nobody asked for"
+        raise BadAnswer(msg)
+    return True
 
 
 def _size(headers: Headers) -> int | None:
@@ -191,7 +216,7 @@ def _size(headers: Headers) -> int | None:
     # Two equal sizes are tolerable (RFC 9110, section 8.6), two different ones are an attack.
     sizes = {part.strip() for part in text.split(",")}
     size = sizes.pop()
-    if sizes or not size.isdecimal() or not size.isascii():
+    if sizes or not size.isdecimal() or not size.isascii() or len(size) > _DIGITS:
         msg = "the answer has no sane Content-Length"
         raise BadAnswer(msg)
     return int(size)

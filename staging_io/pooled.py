@@ -1,4 +1,4 @@
-"""HTTP by urllib3: for bodies that are read while they are sent, and for proxies."""
+"""HTTP by urllib3, for proxies."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -20,17 +20,16 @@ class PooledClient:
     def __init__(self, settings: HttpSettings, *, tls: Callable[[], ssl.SSLContext]) -> None:
         self._settings = settings
         self._tls = tls
-        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
+        self._managers: dict[tuple[str, str], urllib3.ProxyManager] = {}
 
-    def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, proxy: str | None
-    ) -> Answer:
+    def open(self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, proxy: str) -> Answer:
         """Send one request and return its answer."""
         parts = urlsplit(url)
         timeout = urllib3.Timeout(connect=self._settings.connect_timeout, read=self._settings.stall_timeout)
         try:
             answer = self._manager(scheme=parts.scheme, proxy=proxy).request(
-                method, url, headers=headers, body=body, redirect=False, retries=False,
+                method, url, headers=headers, redirect=False, retries=False,
+                body=body,  # type: ignore[arg-type] # it sends whatever a socket takes, so views of memory, too
                 preload_content=False, decode_content=False, timeout=timeout,
             )  # fmt: skip
         except LocationValueError as error:
@@ -45,15 +44,11 @@ class PooledClient:
         for manager in self._managers.values():
             manager.clear()
 
-    def _manager(self, *, scheme: str, proxy: str | None) -> urllib3.PoolManager:
+    def _manager(self, *, scheme: str, proxy: str) -> urllib3.ProxyManager:
         if (scheme, proxy) not in self._managers:
             context = self._tls() if scheme == "https" else None
             size = self._settings.connections
-            self._managers[scheme, proxy] = (
-                urllib3.PoolManager(maxsize=size, ssl_context=context)
-                if proxy is None
-                else urllib3.ProxyManager(proxy, maxsize=size, ssl_context=context)
-            )
+            self._managers[scheme, proxy] = urllib3.ProxyManager(proxy, maxsize=size, ssl_context=context)
         return self._managers[scheme, proxy]
 
 

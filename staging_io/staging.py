@@ -3,13 +3,15 @@
 It does not retry; callers know whether a body can be sent twice.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import IO, TypeVar
+import io
+from collections.abc import Mapping
+from typing import IO, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from staging_io.http import Answer, Body, HttpClient, bearer
+from staging_io.http import Body, HttpClient, bearer
+from staging_io.refusals import problem_error
 from staging_protocol.api import (
     Bundle,
     BundlePage,
@@ -21,7 +23,6 @@ from staging_protocol.api import (
     NewBundle,
     NewSweep,
     Pin,
-    Problem,
     Report,
     Sealed,
     Sweep,
@@ -29,15 +30,9 @@ from staging_protocol.api import (
 )
 from staging_protocol.digests import Digest
 from staging_protocol.errors import (
-    ERRORS,
-    BundleExpired,
-    Denied,
-    InternalError,
     InvalidRequest,
-    NotFound,
-    StagingError,
-    Unauthenticated,
-    Unavailable,
+    SourceUnavailable,
+    UploadSuperseded,
 )
 from staging_protocol.manifest import Manifest
 from staging_protocol.owners import OwnerReference
@@ -57,7 +52,12 @@ from staging_protocol.wire import decode, encode
 
 T = TypeVar("T")
 
-_MAX_ANSWER = 64 * 1024 * 1024
+Content = IO[bytes] | Body
+"""What is uploaded: an open file, bytes, or parts of them."""
+
+_READ_SIZE: Final = 1024 * 1024
+
+_MAX_ANSWER = 16 * 1024 * 1024
 """Bytes; a manifest of 10,000 files has 3 MB. What is larger did not come from our server."""
 
 
@@ -69,6 +69,7 @@ class StagingClient:
         self._token = token
         self._http = http
         self._allow_plain_http = allow_plain_http
+        self._bearer: Mapping[str, str] = {}
 
     # --- submitters
 
@@ -81,33 +82,37 @@ class StagingClient:
         path = f"/v1/namespaces/{quote(namespace, safe='')}/bundles"
         return self._call("POST", path, body=bundle, answer=CreatedBundle, headers={"Idempotency-Key": idempotency_key})
 
-    def put_blob(self, namespace: str, digest: Digest, *, size: int, content: IO[bytes] | Iterable[bytes]) -> None:
+    def put_blob(self, namespace: str, digest: Digest, *, size: int, content: Content) -> None:
         """Upload one whole blob of `size` bytes, which the server verifies; doing it again is harmless."""
         path = f"/v1/namespaces/{quote(namespace, safe='')}/blobs/{digest}"
-        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        self._send("PUT", path, body=content, headers=headers)
+        headers = {"Content-Type": "application/octet-stream"}
+        self._send("PUT", path, body=_body(content), headers={**headers, **_size_of(content, size)})
 
     def create_upload(self, namespace: str, digest: Digest, *, size: int) -> "NewUpload":
         """Begin to upload a blob in parts; nothing is left to do when the namespace holds it already."""
         fields = {LENGTH: str(size), COMPLETE: flag(False), DIGEST: digest.repr_digest}
         answer = self._exchange("POST", _uploads(namespace), body=b"", headers={**_PART, **fields})
-        state = UploadState.of_fields(answer.fields)
+        state = UploadState.of_fields(answer.headers)
         if state.complete:
             return NewUpload(id=None, state=state, limits={})
-        upload = UploadId(answer.fields.get("Location", "").rpartition("/")[2])
-        return NewUpload(id=upload, state=state, limits=read_limits(answer.fields))
+        upload = UploadId(answer.headers.get("Location", "").rpartition("/")[2])
+        return NewUpload(id=upload, state=state, limits=read_limits(answer.headers))
 
     def upload_state(self, namespace: str, upload: UploadId) -> UploadState:
         """Ask how far an upload is; whoever was appending to it is cut off."""
-        return UploadState.of_fields(self._exchange("HEAD", f"{_uploads(namespace)}/{upload}").fields)
+        reply = self._ask("HEAD", f"{_uploads(namespace)}/{upload}")
+        if reply.status == 409:  # noqa: PLR2004 - an answer to HEAD has no body, and this route has one conflict
+            raise UploadSuperseded("another request took the upload over while it was asked about")
+        return UploadState.of_fields(_without_problem(reply).headers)
 
     def append(
-        self, namespace: str, upload: UploadId, *, offset: int, content: Body, size: int, complete: bool
+        self, namespace: str, upload: UploadId, *, offset: int, content: Content, size: int, complete: bool
     ) -> UploadState:
         """Send the `size` bytes from `offset`, which are durably stored when this returns; `complete` with the last."""
-        fields = {OFFSET: str(offset), COMPLETE: flag(complete), "Content-Length": str(size)}
-        answer = self._exchange("PATCH", f"{_uploads(namespace)}/{upload}", body=content, headers={**_PART, **fields})
-        return UploadState.of_fields(answer.fields)
+        fields = {OFFSET: str(offset), COMPLETE: flag(complete), **_size_of(content, size)}
+        url = f"{_uploads(namespace)}/{upload}"
+        answer = self._exchange("PATCH", url, body=_body(content), headers={**_PART, **fields})
+        return UploadState.of_fields(answer.headers)
 
     def cancel_upload(self, namespace: str, upload: UploadId) -> None:
         """Forget an upload and its bytes."""
@@ -158,17 +163,23 @@ class StagingClient:
     # --- pods
 
     def manifest(self, namespace: str, bundle: BundleId) -> Manifest:
-        """Return what the job needs."""
-        return self._call("GET", f"{_path(namespace, bundle)}/manifest", answer=Manifest)
+        """Return what the job needs; one that was changed on its way is no answer (SourceUnavailable)."""
+        reply = self._exchange("GET", f"{_path(namespace, bundle)}/manifest", headers=_JSON)
+        if not _is_whole(reply):
+            msg = "the manifest was damaged on its way: it does not have the digest that the server states"
+            raise SourceUnavailable(msg)
+        return _read(reply.data, into=Manifest)
 
     def report(self, namespace: str, bundle: BundleId, report: Report) -> None:
         """Tell how resolving ended."""
-        self._send("POST", f"{_path(namespace, bundle)}/reports", body=encode(report), headers=_JSON)
+        data = encode(report)
+        fields = {**_JSON, **_content_digest(data)}
+        self._send("POST", f"{_path(namespace, bundle)}/reports", body=data, headers=fields)
 
     def file_request(self, namespace: str, bundle: BundleId, path: str) -> tuple[str, dict[str, str]]:
         """Return URL and headers that read the staged file `<kind>/<percent-encoded name>`."""
         url = f"{self._url}{_path(namespace, bundle)}/files/{path}"
-        return url, self._authorization(url)
+        return url, dict(self._authorization())
 
     # --- operators
 
@@ -192,7 +203,8 @@ class StagingClient:
         headers: Mapping[str, str] | None = None,
     ) -> T:
         data = None if body is None else encode(body)
-        return _read(self._send(method, path, body=data, headers={**_JSON, **(headers or {})}), into=answer)
+        fields = {**_JSON, **_content_digest(data), **(headers or {})}
+        return _read(self._send(method, path, body=data, headers=fields), into=answer)
 
     def _send(
         self, method: str, path: str, *, body: Body | None = None, headers: Mapping[str, str] | None = None
@@ -202,19 +214,19 @@ class StagingClient:
     def _exchange(
         self, method: str, path: str, *, body: Body | None = None, headers: Mapping[str, str] | None = None
     ) -> "_Reply":
-        url = self._url + path
-        with self._http.open(
-            method, url, body=body, headers={**(headers or {}), **self._authorization(url)}
-        ) as response:
-            data = response.read(_MAX_ANSWER)
-            if response.status >= 300:  # noqa: PLR2004 - RFC 9110, section 15.4: our server never redirects these routes
-                raise problem_error(response, data)
-            return _Reply(fields=response.headers, data=data)
+        return _without_problem(self._ask(method, path, body=body, headers=headers))
 
-    def _authorization(self, url: str) -> dict[str, str]:
-        if self._token is None:
-            return {}
-        return bearer(self._token, url=url, allow_plain_http=self._allow_plain_http)
+    def _ask(
+        self, method: str, path: str, *, body: Body | None = None, headers: Mapping[str, str] | None = None
+    ) -> "_Reply":
+        url = self._url + path
+        with self._http.open(method, url, body=body, headers={**(headers or {}), **self._authorization()}) as response:
+            return _Reply(status=response.status, headers=response.headers, data=response.read(_MAX_ANSWER))
+
+    def _authorization(self) -> Mapping[str, str]:
+        if self._token is not None and not self._bearer:
+            self._bearer = bearer(self._token, url=self._url, allow_plain_http=self._allow_plain_http)
+        return self._bearer
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -230,48 +242,39 @@ class NewUpload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True):
-    fields: Mapping[str, str]
+    status: int
+    headers: Mapping[str, str]
     data: bytes
 
 
-def problem_error(response: Answer, data: bytes) -> StagingError:
-    """Return the error that a refusal of the server (or of a proxy before it) stands for."""
-    try:
-        problem = decode(data, into=Problem)
-    except InvalidRequest:
-        return _unexplained(response)
-    kind_of_problem = ERRORS.get(problem.code, InternalError)
-    detail = f"{problem.detail} (missing: {', '.join(problem.missing)})" if problem.missing else problem.detail
-    return kind_of_problem(detail, retry_after=retry_after(response.headers))
+def _without_problem(reply: _Reply) -> _Reply:
+    if reply.status >= 300:  # noqa: PLR2004 - RFC 9110, section 15.4: our server never redirects these routes
+        raise problem_error(reply, reply.data)
+    return reply
 
 
-def _unexplained(response: Answer) -> StagingError:
-    """Return the error of an answer that is no problem document: a proxy's, or another server's."""
-    status = response.status
-    detail = f"the server, or a proxy before it, answered {status} without saying why"
-    kind = _UNEXPLAINED.get(status, InternalError if status >= 500 else InvalidRequest)  # noqa: PLR2004 - RFC 9110, 15.6
-    if issubclass(kind, NotFound | InvalidRequest):
-        detail += "; is the URL that of a staging server?"
-    return kind(detail, retry_after=retry_after(response.headers))
+def _content_digest(data: bytes | None) -> dict[str, str]:
+    """Return the field by which the server notices that a body was changed on its way (RFC 9530, section 2)."""
+    return {} if data is None else {"Content-Digest": Digest.of(data).repr_digest}
 
 
-_UNEXPLAINED: Mapping[int, type[StagingError]] = {
-    401: Unauthenticated,
-    403: Denied,
-    404: NotFound,
-    408: Unavailable,
-    410: BundleExpired,
-    429: Unavailable,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-}
+def _is_whole(reply: _Reply) -> bool:
+    """Whether the bytes have the digest that came with them; a server that states none is older than that field."""
+    stated = reply.headers.get(DIGEST)
+    return stated is None or stated == Digest.of(reply.data).repr_digest
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header; its date form (which needs a clock) counts as none."""
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else None
+def _body(content: Content) -> Body:
+    """Return an open file as parts; iterating over it would cut it into lines."""
+    if isinstance(content, io.IOBase):
+        file: IO[bytes] = content  # type: ignore[assignment] # what is opened for bytes
+        return iter(lambda: file.read(_READ_SIZE), b"")
+    return content
+
+
+def _size_of(content: Content, size: int) -> dict[str, str]:
+    """Return the Content-Length of parts; that of bytes is known to who sends them."""
+    return {} if isinstance(content, bytes) else {"Content-Length": str(size)}
 
 
 def _read(data: bytes, *, into: type[T]) -> T:

@@ -21,8 +21,13 @@ API_VERSION: Final = "v1"
 
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[int, Meta(gt=0, le=10 * 366 * 86400)]
-ShortText = Annotated[str, Meta(min_length=1, max_length=253)]
-LongText = Annotated[str, Meta(min_length=1, max_length=2000)]
+# Control characters would move a terminal's cursor or forge lines of a table; PostgreSQL does not take a NUL.
+# Python's `$` also stands before a last newline, hence the look-ahead.
+_PLAIN: Final = r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)"
+_LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+
+ShortText = Annotated[str, Meta(min_length=1, max_length=253, pattern=_PLAIN)]
+LongText = Annotated[str, Meta(min_length=1, max_length=2000, pattern=_LINES)]
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -194,12 +199,12 @@ class Report(_Body, frozen=True):
     outcome: Outcome
     role: ShortText
     pod: ShortText
-    exit_code: int
-    seconds: float
-    files: int = 0
-    reused: int = 0
+    exit_code: Annotated[int, Meta(ge=0, le=255)]
+    seconds: Annotated[float, Meta(ge=0)]
+    files: Size = 0
+    reused: Size = 0
     size: Size = 0
-    code: str | None = None
+    code: ShortText | None = None
     detail: Annotated[str, Meta(max_length=3000)] | None = None
 
 

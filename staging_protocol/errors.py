@@ -9,7 +9,8 @@ the server answers it, the `exit_code` with which a command or an init container
     │   ├── NotFound, Denied  …   the thing or the right is not there
     │   └── DigestMismatch  …     the bytes are not what was promised
     └── TransientError            the same call may succeed later
-        ├── Unavailable, SourceUnavailable, RequestInProgress, RequestTimeout, TooManyRequests, InternalError
+        ├── Unavailable, SourceUnavailable, TooManyRequests, InternalError
+        ├── RequestInProgress, RequestTimeout, RequestDamaged
         ├── UploadSuperseded      another request took the upload over
         └── SourceChanged         the dependency changed under a download
 
@@ -197,6 +198,13 @@ class RefusedByPolicy(PermanentError):
     title = "A policy forbids this dependency"
 
 
+class PeerNotTrusted(PermanentError):
+    """A certificate that does not hold now will not hold in a minute; whoever waits for it waits in vain."""
+
+    code, status, exit_code = "peer-not-trusted", 502, ExitCode.UNAVAILABLE
+    title = "The certificate of the server cannot be trusted"
+
+
 class BadArchive(PermanentError):
     code, status, exit_code = "bad-archive", 422, ExitCode.BAD_ARCHIVE
     title = "The archive is damaged or unsafe"
@@ -225,6 +233,11 @@ class UploadSuperseded(TransientError):
 class RequestTimeout(TransientError):
     code, status, exit_code = "request-timeout", 408, ExitCode.UNAVAILABLE
     title = "The body of the request did not arrive in time"
+
+
+class RequestDamaged(TransientError):
+    code, status, exit_code = "request-damaged", 400, ExitCode.UNAVAILABLE
+    title = "The body of the request does not have the Content-Digest that came with it"
 
 
 class TooManyRequests(TransientError):

@@ -11,7 +11,9 @@ from staging_protocol.errors import InvalidRequest
 MAX_BYTES: Final = 255
 """What Linux file systems take for one component, in bytes of UTF-8 (NAME_MAX)."""
 
-_FORBIDDEN: Final = frozenset("/\\")
+# Marks that turn the direction of text show `\u202egnp.jar` as `raj.png`.
+_DIRECTIONS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_FORBIDDEN: Final = frozenset("/\\") | _DIRECTIONS
 # Surrogates cannot be encoded; control and line-separator characters forge lines in logs and lists.
 _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 

@@ -4,9 +4,10 @@ The server keeps it with the bundle and serves it; the resolver turns it into fi
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from staging_protocol.digests import Digest
 from staging_protocol.filenames import FileName
@@ -35,7 +36,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     kind: Kind
     target: FileName
     digest: Digest | None = None
-    size: int | None = None
+    size: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

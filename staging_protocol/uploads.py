@@ -25,9 +25,12 @@ LENGTH: Final = "Upload-Length"
 LIMIT: Final = "Upload-Limit"
 DIGEST: Final = "Repr-Digest"
 
-_INTEGER: Final = re.compile(r"\d{1,15}")
+_BLANK: Final = " \t"
+"""What may stand around a field's value (RFC 9110, section 5.5)."""
+
+_INTEGER: Final = re.compile(r"[0-9]{1,15}")
 _FLAGS: Final = {"?0": False, "?1": True}
-_MEMBER: Final = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)=(-?\d{1,15})\s*(?:;.*)?")
+_MEMBER: Final = re.compile(r"[ \t]*([a-z*][a-z0-9_.*-]*)=(-?[0-9]{1,15})[ \t]*(?:;.*)?")
 
 
 class UploadId(BundleId):
@@ -76,7 +79,7 @@ def flag(value: bool) -> str:  # noqa: FBT001 - it converts the boolean
 
 def read_flag(fields: Mapping[str, str], name: str) -> bool:
     """Return the boolean field `name`; raises InvalidRequest when it is missing or wrong."""
-    text = fields.get(name, "").strip()
+    text = fields.get(name, "").strip(_BLANK)
     if text not in _FLAGS:
         msg = f"{name} has to be ?0 or ?1, not {text[:40]!r}"
         raise InvalidRequest(msg)
@@ -85,7 +88,7 @@ def read_flag(fields: Mapping[str, str], name: str) -> bool:
 
 def read_integer(fields: Mapping[str, str], name: str) -> int:
     """Return the field `name`, a number that is not negative; raises InvalidRequest when it is missing or wrong."""
-    text = fields.get(name, "").strip()
+    text = fields.get(name, "").strip(_BLANK)
     if not _INTEGER.fullmatch(text):
         msg = f"{name} has to be a number of bytes, not {text[:40]!r}"
         raise InvalidRequest(msg)

@@ -28,7 +28,7 @@ _URI: Final = re.compile(
     r"(?:\?(?P<query>[^#]*))?"
     r"(?:#(?P<fragment>.*))?"
 )  # RFC 3986, appendix B, with the scheme made mandatory
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Of S3 (versions 4 and 2), GCS, Azure, and the usual names of home-made ones.
 _SECRET_PARAMETERS: Final = frozenset(
     {"x-amz-signature", "signature", "x-goog-signature", "sig", "token", "access_token", "password", "apikey"}
@@ -125,7 +125,13 @@ class DependencyUri:
             InvalidRequest: the URI ends with a slash or decodes to a name that is not one.
         """
         last = self.path.rsplit("/", maxsplit=1)[-1]
-        return FileName(last if not self.scheme else unquote(last, errors="strict"))
+        if not self.scheme:
+            return FileName(last)
+        try:
+            return FileName(unquote(last, errors="strict"))
+        except UnicodeDecodeError as error:
+            msg = f"{self} does not end with a file name: it is no UTF-8"
+            raise InvalidRequest(msg) from error
 
     @property
     def target(self) -> FileName:

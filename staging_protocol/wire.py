@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from staging_protocol.errors import InvalidRequest
+from staging_protocol.printable import printable
 
 T = TypeVar("T")
 
@@ -27,7 +28,10 @@ def decode(data: bytes | str, *, into: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=into, dec_hook=_checked_string)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        msg = f"the JSON is not valid: {error}"
+        msg = f"the JSON is not valid: {printable(str(error))}"
+        raise InvalidRequest(msg) from error
+    except RecursionError as error:  # also in a field that we do not know, which is skipped
+        msg = "the JSON is not valid: it is nested too deeply"
         raise InvalidRequest(msg) from error
 
 

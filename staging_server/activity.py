@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
+from staging_protocol.errors import StagingError
 from staging_server.metadata.base import Metadata, one_by_one
 from staging_server.metadata.changes import Activity as Row
 from staging_server.metadata.changes import note_activity
 from staging_server.metadata.rows import BundleAt
 from staging_server.tenants import Caller
+
+_log: Final = structlog.get_logger("activity")
 
 EVERY: Final = timedelta(minutes=1)
 _MOST: Final = 20_000
@@ -40,15 +45,18 @@ class Activity:
 
     def note(self, at: BundleAt, *, now: datetime, caller: Caller | None, size: int) -> None:
         """Count one use; never waits."""
-        if len(self._uses) >= _MOST:
-            caller = None
+        self.merge(Row(at=at, last=now, caller=caller, reads=1, size=size))
+
+    def merge(self, uses: Row) -> None:
+        """Count what another process has counted; never waits."""
+        caller = None if len(self._uses) >= _MOST else uses.caller
         # The request's id is not part of it: one row stands for many requests.
-        key = (at, caller.name, caller.address) if caller is not None else (at, "", "")
-        use = self._uses.setdefault(key, _Use(caller, now))
-        use.last = max(use.last, now)
-        use.reads += 1
-        use.size += size
-        self._oldest = self._oldest or now
+        key = (uses.at, caller.name, caller.address) if caller is not None else (uses.at, "", "")
+        use = self._uses.setdefault(key, _Use(caller, uses.last))
+        use.last = max(use.last, uses.last)
+        use.reads += uses.reads
+        use.size += uses.size
+        self._oldest = self._oldest or uses.last
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether the oldest use is a minute old."""
@@ -68,6 +76,13 @@ class Activity:
             self._oldest = self._oldest or use.last
         if failed:
             raise failed[0][2]
+
+    async def flush_if_possible(self) -> None:
+        """Write all uses, or keep them: whoever reads must not suffer from a database that cannot write."""
+        try:
+            await self.flush()
+        except StagingError as error:
+            _log.warning("activity.not-written", code=error.code, detail=error.detail)
 
     async def _write(self, at: BundleAt, use: _Use) -> None:
         row = Row(at=at, last=use.last, caller=use.caller, reads=use.reads, size=use.size)

@@ -20,7 +20,8 @@ from staging_server.middlewares import observe
 from staging_server.openapi import describe
 from staging_server.parts import ServerParts
 from staging_server.problems import WrongMethod
-from staging_server.routes import Route, routes_table
+from staging_server.route import Route
+from staging_server.routes import routes_table
 from staging_server.state import STATE, AppState
 from staging_server.version import VERSION
 
@@ -71,7 +72,7 @@ async def _note_refusal(audit: Audit, exchange: Exchange, route: Route, error: P
     try:
         await audit.refused(
             route.name, caller=exchange.caller, code=error.code, namespace=path.get("namespace"),
-            subject=path.get("bundle"),
+            subject=path.get("bundle") or path.get("upload"),
         )  # fmt: skip
     except StagingError as failure:
         # The refusal itself must not depend on the database.

@@ -10,12 +10,12 @@ An authenticator only says who asks; `Rule` says what a route needs; `middleware
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs
 
@@ -132,6 +132,8 @@ class ByTokens:
 
 
 _UNKNOWN: Final = "this access token is not known here, or it has expired or was revoked"
+# Parsers of URLs find a host in much that is none (`x[::1]`, `a@localhost`).
+_HOST: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9.-]+)|\[(?P<address>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)\])(?::[0-9]{0,5})?")
 _LOCAL_NAMES: Final = frozenset({"localhost", "localhost."})
 
 
@@ -151,7 +153,7 @@ def _check_local(headers: Mapping[str, str]) -> None:
         msg = f"without authentication only requests to this machine's own names are answered, not to {host[:80]!r}"
         raise Denied(msg)
     origin = headers.get(hdrs.ORIGIN)
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and origin.lower() not in {f"http://{host.lower()}", f"https://{host.lower()}"}:
         msg = f"requests from pages of {origin[:80]!r} are not answered without authentication"
         raise Denied(msg)
 
@@ -159,14 +161,8 @@ def _check_local(headers: Mapping[str, str]) -> None:
 @lru_cache(maxsize=64)
 def _is_local(host: str) -> bool:
     """Tell whether a Host field names this machine; clients of one machine send a few different ones."""
-    return is_loopback(_hostname(f"//{host}"))
-
-
-def _hostname(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:  # brackets that hold no IPv6 address
-        return ""
+    match = _HOST.fullmatch(host)
+    return match is not None and is_loopback(match["name"] or match["address"])
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

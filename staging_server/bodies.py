@@ -6,13 +6,13 @@ the limits (aiohttp would send it before any of our code runs).  A body that sta
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
-from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
+from staging_protocol.digests import Digest
 from staging_protocol.errors import (
-    InvalidRequest,
+    RequestDamaged,
     RequestTimeout,
     SizeRequired,
     TooLarge,
@@ -22,7 +22,7 @@ from staging_protocol.wire import decode
 
 T = TypeVar("T")
 
-_DECIMAL: Final = re.compile(r"\d{1,19}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,19}")
 
 
 async def defer_continue(request: web.Request) -> None:
@@ -64,10 +64,20 @@ async def read_json(request: web.Request, *, limit: int, seconds: float) -> byte
         TooLarge: it is larger; known before reading when its size is declared.
         RequestTimeout: it did not arrive in time.
         UnsupportedEncoding: it is not plain JSON.
+        RequestDamaged: it has not the digest that its sender states (RFC 9530): a wrong name would be kept for ever.
     """
     check_content(request, content_type="application/json")
     _check_limit(request.content_length or 0, limit=limit)
-    await _send_continue(request)
+    await send_continue(request)
+    body = await _read(request, limit=limit, seconds=seconds)
+    stated = request.headers.get("Content-Digest")
+    if stated is not None and Digest.of_repr_digest(stated) not in {None, Digest.of(body)}:
+        msg = "the body was changed on its way: it does not have the stated Content-Digest; send it again"
+        raise RequestDamaged(msg)
+    return body
+
+
+async def _read(request: web.Request, *, limit: int, seconds: float) -> bytes:
     if request.content.is_eof():  # all of it came with the head, as small bodies do
         body = request.content.read_nowait()
         _check_limit(len(body), limit=limit)
@@ -89,37 +99,14 @@ async def read_struct(request: web.Request, *, into: type[T], limit: int, second
     return decode(await read_json(request, limit=limit, seconds=seconds), into=into)
 
 
-async def chunks_of(request: web.Request, *, stall: float) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives, in pieces of any size.
-
-    Raises:
-        RequestTimeout: `stall` seconds passed without a byte.
-        ConnectionResetError: the client is gone.
-    """
-    await _send_continue(request)
-    while chunk := await _next_chunk(request.content, stall=stall):
-        yield chunk
-
-
-async def _next_chunk(content: StreamReader, *, stall: float) -> bytes:
-    try:
-        async with asyncio.timeout(stall):
-            return await content.readany()
-    except TimeoutError as error:
-        msg = f"no byte of the body arrived for {stall:g} s"
-        raise RequestTimeout(msg) from error
-    except web.RequestPayloadError as error:
-        msg = "the body of the request is broken"
-        raise InvalidRequest(msg) from error
-
-
 def _check_limit(size: int, *, limit: int) -> None:
     if size > limit:
         msg = f"the body is larger than {limit} bytes"
         raise TooLarge(msg)
 
 
-async def _send_continue(request: web.Request) -> None:
+async def send_continue(request: web.Request) -> None:
+    """Ask for the body, when the client waits for that."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # What was sent is not yet the answer.

@@ -5,7 +5,7 @@ Every method takes the tenant of the request, and only ever finds what is this t
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from staging_protocol.api import (
@@ -52,6 +52,11 @@ from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, moment_of, utc_now
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+_CURSOR: Final = 19
+"""Most digits of a cursor: those of 2**63."""
+
+_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Times after this one are no times any more in some zone."""
 
 _seal = one_by_one(changes.seal)
 _bind = one_by_one(changes.bind)
@@ -134,8 +139,8 @@ class Bundles:
     async def pin(self, tenant: Tenant, bundle: BundleId, pin: Pin, *, caller: Caller) -> Bundle:
         """Hold a bundle with a reason, until a moment or until it is unpinned."""
         change = self._change(tenant, bundle, caller)
-        if pin.until is not None and (pin.until.tzinfo is None or pin.until <= change.now):
-            raise InvalidRequest("`until` must be a time with its zone, in the future")
+        if pin.until is not None and (pin.until.tzinfo is None or not change.now < pin.until < _LAST):
+            raise InvalidRequest("`until` must be a time with its zone, in the future and before the year 9999")
         return await self._changed(_pin, (change, pin))
 
     async def unpin(self, tenant: Tenant, bundle: BundleId, *, caller: Caller) -> Bundle:
@@ -208,7 +213,7 @@ class Bundles:
         now = self._clock()
         self.activity.note(BundleAt(tenant, bundle), now=now, caller=caller, size=size)
         if self.activity.is_due(now):
-            await self.activity.flush()
+            await self.activity.flush_if_possible()
 
     # --- operators
 
@@ -340,7 +345,8 @@ def _scope(tenant: Tenant, caller: Caller, key: str) -> str:
 def _number_of(cursor: str | None) -> int | None:
     if cursor is None:
         return None
-    if not cursor.isascii() or not cursor.isdecimal() or int(cursor) >= 2**63:
+    # Python refuses to read numbers of thousands of digits, with an error of its own.
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > _CURSOR or int(cursor) >= 2**63:
         raise InvalidRequest("this cursor did not come from this server")
     return int(cursor)
 

@@ -9,9 +9,10 @@ from typing import Final
 
 from staging_protocol.errors import StagingError
 from staging_server.access_tokens import read_tokens
+from staging_server.connections.tls import check_tls
 from staging_server.metadata.store import database_file
 from staging_server.parts import pod_endpoint
-from staging_server.serving import check_settings, tls_context
+from staging_server.serving import check_settings
 from staging_server.settings import Settings
 from staging_server.sizes import human_size
 
@@ -39,7 +40,7 @@ def run_checks(settings: Settings) -> Iterator[Finding]:
 
 def _address(settings: Settings) -> Finding:
     check_settings(settings)
-    tls_context(settings)
+    check_tls(settings.tls)
     pod_endpoint(settings)
     return Finding("address", f"{settings.host} port {settings.port}, auth.mode={settings.auth.mode}")
 

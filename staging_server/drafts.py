@@ -97,9 +97,6 @@ def _check_remote(entry: ManifestEntry) -> None:
     if uri.locality is Locality.SUBMITTER_LOCAL or uri.scheme == STAGED_SCHEME:
         msg = f"{uri} is not remote; stage it as one of `files`"
         raise InvalidRequest(msg)
-    if entry.size is not None and entry.size < 0:
-        msg = f"{uri} cannot have {entry.size} bytes"
-        raise InvalidRequest(msg)
 
 
 def _manifest(body: NewBundle) -> Manifest:

@@ -27,6 +27,7 @@ class Exchange:
         request_id: the caller's own, or ours.
         route: the template of the path, for logs and metrics.
         caller: who asks; anonymous until the guard knows better.
+        operates: whether the caller is an operator, there.
         code: code of the error that ended the request.
     """
 
@@ -35,6 +36,7 @@ class Exchange:
     request_id: str
     route: str
     caller: Caller
+    operates: bool = False
     code: str | None = None
     _tenant: Tenant | None = field(default=None, repr=False)
     _bundle: BundleId | None = field(default=None, repr=False)

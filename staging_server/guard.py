@@ -10,9 +10,10 @@ from staging_protocol.errors import Denied, InvalidRequest, NotFound, Unavailabl
 from staging_protocol.tokens import Token
 from staging_server.access_tokens import Verb
 from staging_server.auth import ANONYMOUS, Access, Rule
+from staging_server.connections.watched import WatchedConnection
 from staging_server.exchange import NO_BUNDLE, Exchange
 from staging_server.problems import NeedsCredentials
-from staging_server.routes import Route
+from staging_server.route import Route
 from staging_server.tenants import Caller
 
 _COME_BACK: Final = 5.0
@@ -47,11 +48,16 @@ async def admit(exchange: Exchange, route: Route) -> None:
 
 
 def check_open(exchange: Exchange, route: Route) -> None:
-    """Refuse what a server on its way out does not take any more.
+    """Refuse what a server on its way out does not take any more, and what came beyond its limit of connections.
 
     Raises:
         Unavailable: it is, and does not.
     """
+    connection = exchange.request.protocol
+    if isinstance(connection, WatchedConnection) and connection.in_reserve:
+        connection.close()  # after the answer
+        if not route.probe:
+            raise Unavailable("the server has as many connections as it can serve", retry_after=_COME_BACK)
     traffic = exchange.state.traffic
     if (traffic.closed and not route.probe) or (traffic.draining and route.begins_work):
         msg = "the server is shutting down"
@@ -71,6 +77,7 @@ async def _admit_bundle_token(exchange: Exchange, rule: Rule, token: Token) -> N
 
 async def _admit_access(exchange: Exchange, rule: Rule, access: Access) -> None:
     namespace = exchange.request.match_info.get("namespace")
+    exchange.operates = access.may((Verb.OPERATE,), namespace=namespace)
     if access.may(rule.verbs, namespace=namespace):
         return
     if not access.may(rule.own, namespace=namespace):

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from staging_protocol.errors import StagingError, Unavailable
+from staging_protocol.errors import StagingError
 from staging_server.state import AppState
 
 _PATIENCE: Final = 3.0
@@ -27,7 +27,7 @@ async def check_ready(state: AppState) -> list[Check]:
     return [
         Check("draining", "the server is on its way out" if state.traffic.draining else None),
         await _check("database", _ask_database(state)),
-        await _check("space", _ask_space(state)),
+        await _check("blobs", _ask_blobs(state)),
     ]
 
 
@@ -50,12 +50,6 @@ def _one(connection: Connection, _argument: None) -> int:
     return int(connection.execute(select(1)).scalar_one())
 
 
-async def _ask_space(state: AppState) -> None:
-    space = await state.parts.blobs.space()
-    if space.total is None or space.free is None:
-        return
-    used = 1 - space.free / space.total
-    if space.free == 0:
-        # Above the high-water mark uploads get 507, but pods still have to read: that is ready.
-        msg = f"the disk is full ({used:.0%})"
-        raise Unavailable(msg)
+async def _ask_blobs(state: AppState) -> None:
+    # A full disk is ready: pods still read, sweeps make room, and uploads get 507.
+    await state.parts.blobs.space()

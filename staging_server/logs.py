@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from select import PIPE_BUF
 from typing import Any, Final
 
 import msgspec
@@ -87,20 +89,33 @@ class LineWriter:
 
     def _put(self, lines: list[str]) -> None:
         text = redact("".join(f"{line}\n" for line in lines))
-        data = memoryview(text.encode(errors="backslashreplace"))
         try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+            for piece in _pieces(text.encode(errors="backslashreplace")):
+                left = memoryview(piece)
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
         except OSError:
             # Nobody reads (EPIPE), or there is no space: there is no other place to say so.
             return
 
 
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Yield whole lines, together at most PIPE_BUF bytes: a pipe does not mix them with what other workers write."""
+    start = 0
+    while start < len(data):
+        end = data.rfind(b"\n", start, start + PIPE_BUF) + 1 or data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end]
+        start = end
+
+
 @contextmanager
-def configured(*, level: str, plain: bool, descriptor: int = STANDARD_ERROR) -> Iterator[LineWriter]:
+def configured(
+    *, level: str, plain: bool, descriptor: int = STANDARD_ERROR, process: str | None = None
+) -> Iterator[LineWriter]:
     """Send all logs of the process to `descriptor` (standard error), as JSON lines or plain text.
 
-    `plain` is for a terminal; `level` is a name of the logging module in any case.
+    `plain` is for a terminal; `level` is a name of the logging module in any case.  `process` is in each line when
+    several write to one place.
     """
     writer = LineWriter(descriptor)
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -108,7 +123,7 @@ def configured(*, level: str, plain: bool, descriptor: int = STANDARD_ERROR) -> 
     root = logging.getLogger()
     handlers, before = root.handlers, root.level
     structlog.configure(
-        processors=[*_processors(), _render(plain=plain)],
+        processors=[*_processors(), partial(_add_process, process), _render(plain=plain)],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _Lines(writer),
         cache_logger_on_first_use=False,
@@ -135,6 +150,14 @@ def _processors() -> list[structlog.types.Processor]:
 
 def _add_time(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return event
+
+
+def _add_process(
+    process: str | None, _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if process is not None:
+        event["process"] = process
     return event
 
 

@@ -4,7 +4,7 @@ Every label has few values: routes are templates (`/v1/namespaces/{namespace}/bu
 bundles and callers are no labels.  Each application has a registry of its own, so that several can live in a process.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import generate_latest
@@ -12,6 +12,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from staging_server.observer import Observer
+from staging_server.settings import shared_metrics
+from staging_server.shared_metrics import SharedMetrics
+
+Together = Literal["livesum", "livemin", "mostrecent"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,9 +28,16 @@ class Metrics:
 
     def __init__(self, *, version: str) -> None:
         self._registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        Info("sparkstaging_build", "Version of the server.", registry=registry).info({"version": version})
+        folder = shared_metrics()
+        self._shared = None if folder is None else SharedMetrics(folder)
+        # What /metrics shows: our own numbers, or the sum of all processes'.
+        self._shown = shown = registry if folder is None else CollectorRegistry()
+        if self._shared is None:
+            ProcessCollector(registry=shown)
+        else:
+            shown.register(self._shared)
+        PlatformCollector(registry=shown)
+        Info("sparkstaging_build", "Version of the server.", registry=shown).info({"version": version})
         self._requests = Histogram(
             "sparkstaging_request_duration_seconds", "Requests by route, from the head to the last byte sent.",
             ("method", "route", "status"), buckets=_DURATIONS, registry=registry,
@@ -46,16 +57,39 @@ class Metrics:
         self._sweep_failures = self._counter("sweep_failures", "Sweeps that failed.")
         self._freed = self._counter("freed_bytes", "Bytes of blobs removed.")
         self.uploads_in_flight = self._gauge("uploads_in_flight", "Uploads running now.")
-        self._stored = self._gauge("stored_bytes", "Bytes of all blobs, as of the last look.")
-        self._blobs = self._gauge("blobs", "Number of blobs, as of the last look.")
-        self._swept_at = self._gauge("sweep_last_success_timestamp_seconds", "End of the last whole sweep.")
-        self._sweep_seconds = self._gauge("sweep_duration_seconds", "Length of the last whole sweep.")
+        self._stored = self._gauge("stored_bytes", "Bytes of all blobs, as of the last look.", together="mostrecent")
+        self._blobs = self._gauge("blobs", "Number of blobs, as of the last look.", together="mostrecent")
+        self._open_uploads = self._gauge(
+            "open_uploads", "Uploads in parts that were begun and not finished, as of the last look.",
+            together="mostrecent",
+        )  # fmt: skip
+        self._open_upload_bytes = self._gauge(
+            "open_upload_bytes", "Bytes of uploads in parts that are not finished, as of the last look.",
+            together="mostrecent",
+        )  # fmt: skip
+        self._swept_at = self._gauge(
+            "sweep_last_success_timestamp_seconds", "End of the last whole sweep.", together="mostrecent"
+        )
+        self._sweep_seconds = self._gauge(
+            "sweep_duration_seconds", "Length of the last whole sweep.", together="mostrecent"
+        )
+        self._connections = self._gauge("connections", "Open connections, TLS handshakes included.")
+        self._closed = self._counter("connections_closed", "Connections that the server closed, by reason.", "reason")
+        self._certificate_ends = self._gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "End of the certificate in use; 0 without TLS.",
+            together="livemin",
+        )
+        self._certificate_refusals = self._counter(
+            "tls_reload_failures", "New certificates or keys that could not be used; the old ones stayed."
+        )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"sparkstaging_{name}", text, labels, registry=self._registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"sparkstaging_{name}", text, registry=self._registry)
+    def _gauge(self, name: str, text: str, *, together: Together = "livesum") -> Gauge:
+        """Return a gauge; `together` says what it is for several processes: their sum, or what was set last."""
+        return Gauge(f"sparkstaging_{name}", text, registry=self._registry, multiprocess_mode=together)
 
     # --- HTTP
 
@@ -79,6 +113,32 @@ class Metrics:
         """Count bytes of a file that were sent."""
         self._downloaded.inc(size)
 
+    def connections(self, count: int) -> None:
+        """Note how many connections are open."""
+        self._connections.set(count)
+
+    def connection_closed(self, *, reason: str) -> None:
+        """Count a connection that the server closed: full, crowded-out, slow or handshake."""
+        self._closed.labels(reason).inc()
+
+    def certificate_taken(self, *, expires: float) -> None:
+        """Note the end of the certificate in use."""
+        self._certificate_ends.set(expires)
+
+    def certificate_refused(self) -> None:
+        """Count a new certificate that could not be used."""
+        self._certificate_refusals.inc()
+
+    def waiting(self, *, uploads: int, size: int) -> None:
+        """Note the uploads in parts that are not finished, and their bytes."""
+        self._open_uploads.set(uploads)
+        self._open_upload_bytes.set(size)
+
+    def process_died(self, process: int) -> None:
+        """Forget what a child had at hand; what it has counted stays."""
+        if self._shared is not None:
+            self._shared.forget(process)
+
     def stored(self, *, blobs: int, size: int) -> None:
         """Note what the store holds."""
         self._blobs.set(blobs)
@@ -86,7 +146,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format.  Reads /proc, so not for the event loop."""
-        return generate_latest(self._registry)
+        return generate_latest(self._shown)
 
     # --- the domain's Observer
 

@@ -8,10 +8,10 @@ from http import HTTPMethod
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
-from staging_protocol.errors import InternalError, StagingError
+from staging_protocol.errors import InternalError, InvalidRequest, StagingError
 from staging_server.exchange import EXCHANGE, Exchange
 from staging_server.guard import unknown_caller
 from staging_server.problems import REQUEST_ID_HEADER, of_http_exception, problem_response
@@ -63,6 +63,7 @@ def _exchange(request: web.Request) -> Exchange:
 async def _answer(exchange: Exchange, handler: AiohttpHandler) -> web.StreamResponse:
     request = exchange.request
     try:
+        _check_version(request)
         response = await handler(request)
         await exchange.send(response)
     except StagingError as failure:
@@ -88,6 +89,13 @@ async def _answer(exchange: Exchange, handler: AiohttpHandler) -> web.StreamResp
     problem = problem_response(error, request_id=exchange.request_id)
     await exchange.send(problem)
     return problem
+
+
+def _check_version(request: web.Request) -> None:
+    if request.version < HttpVersion10:
+        # aiohttp's parser takes HTTP/0.9, in which an answer has no status to tell anything by.
+        msg = "this server speaks HTTP/1.1"
+        raise InvalidRequest(msg)
 
 
 def _note(exchange: Exchange, response: web.StreamResponse | None, *, seconds: float, quiet: bool) -> None:

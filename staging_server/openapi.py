@@ -11,14 +11,16 @@ from typing import Any, Final
 import msgspec
 
 from staging_protocol import errors
-from staging_protocol.api import API_VERSION, Problem
+from staging_protocol.api import API_VERSION, BundleState, Problem
 from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError
 from staging_protocol.filenames import FileName
+from staging_protocol.manifest import Kind
 from staging_protocol.tokens import BundleId
 from staging_server.auth import Rule
 from staging_server.problems import CONTENT_TYPE as PROBLEM
-from staging_server.routes import Content, Parameter, Route, routes_table
+from staging_server.route import Content, Parameter, Route
+from staging_server.routes import routes_table
 
 _STRINGS: Final[Mapping[type, dict[str, Any]]] = {
     Digest: {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
@@ -29,9 +31,29 @@ _PATH_TEXTS: Final = {
     "namespace": "the Kubernetes namespace",
     "bundle": "id of the bundle",
     "digest": "`sha256:` and 64 hexadecimal digits",
+    "upload": "id of the upload",
     "kind": "jar, file, pyfile or archive",
     "name": "file name, percent-encoded",
 }
+_PARAMETER_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
+    "namespace": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"},
+    "bundle": _STRINGS[BundleId],
+    "digest": _STRINGS[Digest],
+    "upload": _STRINGS[BundleId],
+    "kind": {"type": "string", "enum": list(Kind)},
+    "name": _STRINGS[FileName],
+    "application": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$"},
+    "cursor": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "state": {"type": "string", "enum": list(BundleState)},
+    "Upload-Offset": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+    "Upload-Length": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+    "Upload-Complete": {"type": "string", "enum": ["?0", "?1"]},
+    "Repr-Digest": {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
+    "Idempotency-Key": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+}
+"""Of those that are more than any string."""
+
 _EVERYWHERE: Final = (errors.InvalidRequest, errors.TooManyRequests, errors.InternalError, errors.Unavailable)
 _GUARDED: Final = (errors.Unauthenticated, errors.Denied)
 _REF: Final = "#/components/schemas/{name}"
@@ -105,7 +127,7 @@ def _operation(route: Route, by_struct: Mapping[Any, dict[str, Any]]) -> dict[st
 def _answers(route: Route, by_struct: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for status in (route.status, *route.other):
-        answers[str(status)] = {"description": _GOOD[status]}
+        answers[str(status)] = {"description": _GOOD[status], **_answer_fields(route)}
         if route.answer is not None and status not in {204, 304} and route.method != "HEAD":
             answers[str(status)]["content"] = _content(route.answer, by_struct)
     for error in refusals_of(route):
@@ -114,11 +136,16 @@ def _answers(route: Route, by_struct: Mapping[Any, dict[str, Any]]) -> dict[str,
     return dict(sorted(answers.items()))
 
 
+def _answer_fields(route: Route) -> dict[str, Any]:
+    fields = {field.name: {"description": field.text, "schema": _schema(field.name)} for field in route.answer_fields}
+    return {"headers": fields} if fields else {}
+
+
 def _content(body: object, by_struct: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     if body == PROBLEM:
         return {PROBLEM: {"schema": by_struct[Problem]}}
     if isinstance(body, Content):
-        return {str(body): {"schema": {"type": "string"}} if body is not Content.BYTES else {}}
+        return {str(body): {"schema": {"type": "string"}} if body not in {Content.BYTES, Content.PART} else {}}
     return {"application/json": {"schema": by_struct.get(body, {"type": "object"})}}
 
 
@@ -131,7 +158,7 @@ def _security(rule: Rule) -> list[dict[str, Any]]:
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "description": _PATH_TEXTS[name], "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "description": _PATH_TEXTS[name], "schema": _schema(name)}
         for name in re.findall(r"{(\w+)}", path)
     ]
 
@@ -139,8 +166,12 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name, "in": parameter.place, "required": False, "description": parameter.text,
-        "schema": {"type": "string"},
+        "schema": _schema(parameter.name),
     }  # fmt: skip
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return dict(_PARAMETER_SCHEMAS.get(name, {"type": "string"}))
 
 
 def markdown(routes: Iterable[Route]) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,16 +17,22 @@ from staging_protocol.api import PodEndpoint
 from staging_protocol.errors import InvalidRequest, NoSpace
 from staging_server.blobs.base import BlobStore
 from staging_server.blobs.local import LocalBlobs
+from staging_server.blobs.upload_files import sync_folder
 from staging_server.bundles import Bundles
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import database_file, open_metadata
 from staging_server.observer import SILENT, Observer
+from staging_server.reserve import Reserve
 from staging_server.settings import Settings, StorageSettings
 from staging_server.sweeper import Sweeper
 from staging_server.times import Clock, utc_now
-from staging_server.uploads import Uploads
+from staging_server.uploads.resumable import ResumableUploads
+from staging_server.uploads.whole import Uploads
 
 _MOUNTS: Final = Path("/proc/self/mounts")
+_LEAST: Final = 65_536
+"""Bytes without which SQLite cannot even open its files."""
+
 _NETWORK: Final = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "9p"),
@@ -45,6 +51,7 @@ class ServerParts:
     blobs: BlobStore
     bundles: Bundles
     uploads: Uploads
+    resumable: ResumableUploads
     sweeper: Sweeper
 
 
@@ -55,17 +62,25 @@ async def open_server_parts(
     pods: PodEndpoint | None = None,
     observer: Observer = SILENT,
     clock: Clock = utc_now,
+    database: AbstractAsyncContextManager[Metadata] | None = None,
 ) -> AsyncIterator[ServerParts]:
     """Check, migrate and open everything; close it in order at the end.
 
-    `pods` is where pods reach the server; None takes it from the settings.
+    `pods` is where pods reach the server; None takes it from the settings.  `database` is that of a process
+    beside another one that has checked everything; None opens the one of the settings.
 
     Raises:
         InvalidRequest, NoSpace, Unavailable: with a plain message, when the server cannot work like this.
     """
-    await asyncio.to_thread(check_storage, settings.storage)
-    async with open_metadata(settings.storage, observer=observer) as metadata, _local_blobs(settings) as blobs:
-        await _check_room(blobs, settings)
+    reserve = Reserve(database_file(settings.storage))
+    if database is None:
+        await asyncio.to_thread(check_storage, settings.storage)
+        await asyncio.to_thread(reserve.give_if_full)
+        await asyncio.to_thread(_require_room, settings.storage)
+    opening = open_metadata(settings.storage, observer=observer) if database is None else database
+    async with opening as metadata, _local_blobs(settings) as blobs:
+        if database is None:
+            await asyncio.to_thread(reserve.keep)
         bundles = Bundles(
             metadata=metadata,
             settings=settings,
@@ -74,17 +89,22 @@ async def open_server_parts(
             observer=observer,
         )
         uploads = Uploads(metadata=metadata, blobs=blobs, settings=settings, clock=clock, observer=observer)
+        resumable = ResumableUploads(
+            metadata=metadata, blobs=blobs, uploads=uploads, settings=settings, clock=clock, observer=observer
+        )
         sweeper = Sweeper(
             metadata=metadata, blobs=blobs, activity=bundles.activity, readers=bundles.readers, settings=settings,
-            clock=clock, observer=observer,
+            reserve=reserve, clock=clock, observer=observer,
         )  # fmt: skip
         try:
             yield ServerParts(
-                settings=settings, metadata=metadata, blobs=blobs, bundles=bundles, uploads=uploads, sweeper=sweeper
-            )
+                settings=settings, metadata=metadata, blobs=blobs, bundles=bundles, uploads=uploads,
+                resumable=resumable, sweeper=sweeper,
+            )  # fmt: skip
         finally:
+            await resumable.close()
             await uploads.close()
-            await bundles.activity.flush()
+            await bundles.activity.flush_if_possible()
 
 
 def check_storage(storage: StorageSettings, *, mounts: str | None = None) -> None:
@@ -98,7 +118,10 @@ def check_storage(storage: StorageSettings, *, mounts: str | None = None) -> Non
         msg = f"storage.folder: {folder.parent} does not exist; make it, or mount the volume for the data there"
         raise InvalidRequest(msg)
     try:
-        folder.mkdir(mode=0o750, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o750)
+            # A power cut must not take the folder away with all that is answered soon.
+            sync_folder(folder.parent)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -138,16 +161,14 @@ async def _local_blobs(settings: Settings) -> AsyncIterator[LocalBlobs]:
         await blobs.close()
 
 
-async def _check_room(blobs: BlobStore, settings: Settings) -> None:
-    space = await blobs.space()
-    if space.total is None or space.free is None:
-        return
-    if space.free <= space.total * (1 - settings.limits.disk_high_water):
-        msg = (
-            f"the disk of {settings.storage.folder} is full up to limits.disk_high_water: {space.free} of "
-            f"{space.total} bytes are free; free some, or raise the limit"
-        )
-        raise NoSpace(msg)
+def _require_room(storage: StorageSettings) -> None:
+    """Refuse a disk without any room; above the high-water mark the server starts, as it runs: pods have to read."""
+    database = database_file(storage)
+    for folder in {storage.folder} | ({database.parent} if database is not None else set()):
+        status = os.statvfs(folder)
+        if status.f_blocks and status.f_bavail * status.f_frsize < _LEAST:
+            msg = f"the disk of {folder} is full: less than {_LEAST} of its bytes are free; free some"
+            raise NoSpace(msg)
 
 
 def _refuse_network(database: Path, *, mounts: str) -> None:

@@ -23,6 +23,7 @@ from staging_protocol.errors import (
     Unauthenticated,
     UploadOffsetMismatch,
 )
+from staging_protocol.uploads import OFFSET
 from staging_protocol.wire import encode
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -90,6 +91,8 @@ def problem_response(error: StagingError, *, request_id: str) -> web.Response:
     )
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(math.ceil(error.retry_after))
+    if isinstance(error, UploadOffsetMismatch) and error.expected is not None:
+        response.headers[OFFSET] = str(error.expected)
     if isinstance(error, Headed):
         response.headers.update(error.headers)
     return response

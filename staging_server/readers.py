@@ -12,9 +12,11 @@ import hmac
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from staging_protocol.api import BundleState
 from staging_protocol.digests import Digest
-from staging_protocol.errors import BundleNotSealed, InternalError, NotFound
+from staging_protocol.errors import BundleNotSealed, InternalError, NoSpace, NotFound, Unavailable
 from staging_protocol.tokens import Token
 from staging_server.blobs.base import BlobKey
 from staging_server.metadata import changes, lookup, rows
@@ -23,6 +25,8 @@ from staging_server.metadata.lookup import FileAt
 from staging_server.metadata.rows import AnyRow, BundleAt
 from staging_server.recent import Recent
 from staging_server.times import Clock, micros
+
+_log: Final = structlog.get_logger("readers")
 
 _REMEMBERED: Final = 1.0
 """Seconds; all executors of a job ask within a few."""
@@ -76,8 +80,7 @@ class Readers:
         if access.ended_at is not None:
             raise rows.expired(access.ended_at, access.reason)
         if access.token_hash == digest and not access.token_used:
-            await self._metadata.write(_token_used, (access.number, digest))
-            self._access.forget()
+            await self._note_use(access.number, digest)
 
     async def find_file(self, file: FileAt) -> StoredFile:
         """Return what a file is and where its bytes lie.
@@ -87,6 +90,15 @@ class Readers:
             BundleNotSealed: it is not whole yet.
         """
         return await self._files.ask(file, lambda: self._find_file(file))
+
+    async def _note_use(self, number: int, digest: str) -> None:
+        try:
+            await self._metadata.write(_token_used, (number, digest))
+        except (NoSpace, Unavailable) as error:
+            # Pods have to read while nothing can be written, too; an unused token is voided by a repeated create only.
+            _log.warning("token.use-not-noted", code=error.code, detail=error.detail)
+        else:
+            self._access.forget()
 
     async def _find_access(self, at: BundleAt) -> AnyRow | None:
         return await self._metadata.read(lookup.find_access, at)

@@ -1,11 +1,6 @@
 """The one table of routes: registers the handlers, guards them, and makes OpenAPI and `docs/http-api.md`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
-
-import msgspec
 
 from staging_protocol import errors
 from staging_protocol.api import (
@@ -24,62 +19,14 @@ from staging_protocol.api import (
     Sweep,
     Usage,
 )
-from staging_protocol.errors import StagingError
 from staging_protocol.manifest import Manifest
 from staging_protocol.owners import OwnerReference
 from staging_server import pages
 from staging_server.access_tokens import Verb
 from staging_server.auth import Rule
-from staging_server.exchange import Handler
 from staging_server.handlers import blobs, bundles, operators
-
-
-class Content(StrEnum):
-    """Media types of bodies that are no JSON."""
-
-    BYTES = "application/octet-stream"
-    TEXT = "text/plain"
-    HTML = "text/html"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """A header field or a query parameter that a route reads."""
-
-    name: str
-    place: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One method of one path.
-
-    Attributes:
-        rule: who may.
-        request: the struct of the body, or the media type of one that is none; None without a body.
-        answer: the same of the answer.
-        status: of the answer when all is well; `other` lists further good ones.
-        refusals: errors besides those that every route may answer with.
-        probe: answered while the server drains, and not logged unless at level debug.
-        begins_work: refused as soon as the server drains.
-    """
-
-    method: str
-    path: str
-    name: str
-    text: str
-    handler: Handler
-    rule: Rule
-    request: type[msgspec.Struct] | Content | None = None
-    answer: type[msgspec.Struct] | type[dict[str, Any]] | Content | None = None
-    status: int = 200
-    other: Sequence[int] = ()
-    parameters: Sequence[Parameter] = ()
-    refusals: Sequence[type[StagingError]] = ()
-    probe: bool = False
-    begins_work: bool = False
-
+from staging_server.route import Content, Parameter, Route
+from staging_server.upload_routes import upload_routes
 
 _NAMESPACE: Final = "/v1/namespaces/{namespace}"
 _BUNDLES: Final = f"{_NAMESPACE}/bundles"
@@ -91,7 +38,9 @@ _OPERATOR: Final = Rule(verbs=(Verb.OPERATE,))
 _CREATOR: Final = Rule(own=(Verb.CREATE,), verbs=(Verb.OPERATE,))
 _READER: Final = Rule(verbs=(Verb.GET,), bundle_token=True)
 
-_BAD_BODY: Final = (errors.InvalidRequest, errors.TooLarge, errors.UnsupportedEncoding, errors.RequestTimeout)
+_BAD_BODY: Final = (
+    errors.InvalidRequest, errors.TooLarge, errors.UnsupportedEncoding, errors.RequestTimeout, errors.RequestDamaged,
+)  # fmt: skip
 _NO_BUNDLE: Final = (errors.NotFound, errors.BundleExpired)
 
 _PAGING: Final = (
@@ -122,7 +71,7 @@ _READ_FILE: Final[dict[str, Any]] = {
 
 def routes_table() -> tuple[Route, ...]:
     """Return all routes, those that are asked most first (the router tries them in order)."""
-    return (*_for_submitters(), *_for_pods(), *_for_owners(), *_for_operators(), *_for_machines())
+    return (*_for_submitters(), *_for_pods(), *upload_routes(), *_for_owners(), *_for_operators(), *_for_machines())
 
 
 def _for_submitters() -> tuple[Route, ...]:
@@ -267,6 +216,6 @@ def _for_machines() -> tuple[Route, ...]:
         ),
         Route(
             method="GET", path="/static/page.css", name="pageStyle", handler=pages.style,
-            text="The style of the page.", rule=_ANYONE, answer=Content.TEXT,
+            text="The style of the page.", rule=_ANYONE, answer=Content.CSS,
         ),
     )  # fmt: skip

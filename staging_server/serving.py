@@ -1,57 +1,55 @@
-"""From settings to a listening server, and back: start-up checks, the socket, signals, and leaving in order.
-
-On SIGTERM the server says that it is not ready and takes no new uploads and bundles; `timeouts.shutdown_delay` later it
-takes nothing new at all; what runs may end within `timeouts.shutdown`; the exit code is 0.  A second signal cuts off
-what still runs.
-"""
+"""From settings to a listening server, and back: start-up checks, the parts, their loops, and leaving in order."""
 
 import asyncio
-import contextlib
 import gc
-import resource
-import signal
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
-from aiohttp import web
 
 from staging_protocol.api import PodEndpoint
 from staging_protocol.errors import InvalidRequest, StagingError
 from staging_server.app import make_app
 from staging_server.auth import Anonymous, Authenticator, ByTokens, is_loopback
-from staging_server.connection import Connection, ConnectionLimits
+from staging_server.connections.draining import Departure, drain
+from staging_server.connections.front import Make, open_front
+from staging_server.connections.listening import listen, raise_file_limit, url_of
+from staging_server.connections.tls import Tls, open_tls
+from staging_server.connections.watched import WatchedConnection
 from staging_server.known_tokens import AccessTokens
+from staging_server.metadata.base import Metadata
+from staging_server.metadata.store import database_file
 from staging_server.metrics import Metrics
+from staging_server.owned import owned
 from staging_server.parts import open_server_parts, pod_endpoint
-from staging_server.settings import AuthMode, Settings
+from staging_server.settings import AuthMode, Settings, settings_text
 from staging_server.state import STATE, AppState
+from staging_server.times import Clock, utc_now
 from staging_server.version import VERSION
+from staging_server.workers.messages import Role, Start
+from staging_server.workers.supervisor import Supervisor, supervised
 
 _log: Final = structlog.get_logger("server")
 
-_BACKLOG: Final = 4096
-"""Connections that wait to be accepted: all executors of a big job start at the same second.  Linux cuts it to
-net.core.somaxconn, 4,096 by default."""
 
-_CUT_OFF: Final = 1.0
-"""Seconds for the handlers of requests that are cut off to clean up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a process listens; several have the same socket."""
 
-_LOOK_EVERY: Final = 0.05
-"""Seconds between two looks at whether what runs has ended."""
+    listener: socket.socket
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that listens."""
+    """A server that listens; only the first process has a `supervisor`, when it shall have workers."""
 
     url: str
     state: AppState
+    supervisor: Supervisor | None = None
 
 
 def check_settings(settings: Settings) -> None:
@@ -69,71 +67,98 @@ def check_settings(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[RunningServer]:
+async def running(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[RunningServer]:
     """Open everything, listen, and yield; afterwards end in order.
 
     Raises:
         InvalidRequest, NoSpace: with a plain message, when something does not allow to start.
     """
     check_settings(settings)
-    tls = await asyncio.to_thread(tls_context, settings)
-    tokens = await asyncio.to_thread(open_tokens, settings)
-    _raise_file_limit()
     with listen(settings.host, settings.port) as listener:
-        url = _url_of(listener, settings)
-        metrics = Metrics(version=VERSION)
-        async with contextlib.AsyncExitStack() as stack:
-            pods = await asyncio.to_thread(_pods, settings, url)
-            parts = await stack.enter_async_context(open_server_parts(settings, pods=pods, observer=metrics))
-            authenticator: Authenticator = Anonymous() if tokens is None else ByTokens(tokens)
-            app = make_app(parts, authenticator=authenticator, metrics=metrics, pods=pods)
-            if tokens is not None:
-                await stack.enter_async_context(_owned(tokens.watch(every=settings.auth.reload_every)))
-            await stack.enter_async_context(_owned(parts.sweeper.run()))
-            await stack.enter_async_context(_owned(_keep_measuring(app[STATE])))
-            await stack.enter_async_context(_serving(app, listener, settings=settings, tls=tls))
-            yield RunningServer(url=url, state=app[STATE])
+        place = Place(listener=listener, url=url_of(listener, settings))
+        async with opened(settings, place, clock=clock, is_first=True) as server:
+            yield server
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    place: Place,
+    *,
+    clock: Clock = utc_now,
+    is_first: bool = False,
+    database: AbstractAsyncContextManager[Metadata] | None = None,
+    make: Make = WatchedConnection,
+) -> AsyncIterator[RunningServer]:
+    """Open what one process needs and accept connections; afterwards end in order.
+
+    Args:
+        settings: of the whole server.
+        place: where to accept.
+        clock: what time it is.
+        is_first: whether this process sweeps, measures, and has the others as children.
+        database: the database, when it is not the one of the settings itself.
+        make: makes a connection.
+    """
+    metrics = Metrics(version=VERSION)
+    tls = await asyncio.to_thread(open_tls, settings.tls, observer=metrics)
+    tokens = await asyncio.to_thread(open_tokens, settings)
+    files = raise_file_limit()
+    async with AsyncExitStack() as stack:
+        pods = await asyncio.to_thread(pods_of, settings, place.url)
+        parts = await stack.enter_async_context(
+            open_server_parts(settings, pods=pods, observer=metrics, clock=clock, database=database)
+        )
+        app = make_app(parts, authenticator=authenticator_of(tokens), metrics=metrics, pods=pods)
+        state = app[STATE]
+        for work in _loops(state, tokens=tokens, tls=tls, is_first=is_first):
+            await stack.enter_async_context(owned(work))
+        supervisor = _supervisor(state, place) if is_first and settings.workers > 1 else None
+        if supervisor is not None:
+            # It ends after the connections, which its children may have to pass the last bytes of.
+            await stack.enter_async_context(supervised(supervisor))
+        front = open_front(app, place.listener, settings=settings, tls=tls, files=files, make=make)
+        acceptor = await stack.enter_async_context(front)
+        if supervisor is not None:
+            await supervisor.begin(acceptor)
+        yield RunningServer(url=place.url, state=state, supervisor=supervisor)
+
+
+def _loops(
+    state: AppState, *, tokens: AccessTokens | None, tls: Tls | None, is_first: bool
+) -> Iterator[Coroutine[object, object, None]]:
+    """Yield what runs beside, as long as the process."""
+    settings = state.parts.settings
+    if tokens is not None:
+        yield tokens.watch(every=settings.auth.reload_every)
+    if tls is not None:
+        yield tls.watch(every=settings.tls.reload_every)
+    if is_first:
+        yield state.parts.sweeper.run()
+        yield _keep_measuring(state)
+
+
+def _supervisor(state: AppState, place: Place) -> Supervisor:
+    settings = state.parts.settings
+    return Supervisor(
+        listener=place.listener, parts=state.parts, died=state.metrics.process_died, count=settings.workers - 1,
+        role=Role.SERVER if database_file(settings.storage) is None else Role.READER,
+        start=Start(settings=settings_text(settings), url=place.url),
+    )  # fmt: skip
 
 
 async def serve(settings: Settings, *, started: Callable[[RunningServer], None]) -> None:
     """Run until SIGTERM or SIGINT; `started` is told when the server listens."""
-    leave, hurry = asyncio.Event(), asyncio.Event()
+    departure = Departure()
     async with running(settings) as server:
-        _watch_signals(leave, hurry)
-        _spare_collector()
+        departure.on_signals()
+        spare_collector()
         started(server)
-        await leave.wait()
-        await _drain(server.state, settings, hurry)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; several processes may inherit it.
-
-    Without SO_REUSEPORT, which would let a second server start silently on the same port.
-
-    Raises:
-        InvalidRequest: the address is not this machine's, or the port is taken.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        msg = f"cannot listen on {host!r}: {error.strerror}"
-        raise InvalidRequest(msg) from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        msg = (
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port or end the other server"
-        )
-        raise InvalidRequest(msg) from error
-    return listener
+        await departure.wanted.wait()
+        if server.supervisor is not None:
+            server.supervisor.leave()
+        server.state.parts.uploads.drain()
+        await drain(server.state.traffic, settings.timeouts, departure)
 
 
 def open_tokens(settings: Settings) -> AccessTokens | None:
@@ -141,37 +166,22 @@ def open_tokens(settings: Settings) -> AccessTokens | None:
     return None if settings.auth.tokens_file is None else AccessTokens(settings.auth.tokens_file)
 
 
-def tls_context(settings: Settings) -> ssl.SSLContext | None:
-    """Return the server's TLS, or None for plain HTTP.
-
-    Raises:
-        InvalidRequest: one of the two files is missing or not usable.
-    """
-    certificate, key = settings.tls.certificate_file, settings.tls.key_file
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        msg = "TLS needs both tls.certificate_file and tls.key_file"
-        raise InvalidRequest(msg)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        msg = f"the certificate {certificate} and key {key} cannot be used: {error.strerror or error}"
-        raise InvalidRequest(msg) from error
-    return context
+def authenticator_of(tokens: AccessTokens | None) -> Authenticator:
+    """Return who says who asks."""
+    return Anonymous() if tokens is None else ByTokens(tokens)
 
 
-def _pods(settings: Settings, url: str) -> PodEndpoint:
+def pods_of(settings: Settings, url: str) -> PodEndpoint:
     """Return where pods reach the server: where it listens, when nothing else is set."""
     known = settings if settings.pod_url else settings.model_copy(update={"pod_url": url})
     return pod_endpoint(known)
 
 
-def _url_of(listener: socket.socket, settings: Settings) -> str:
-    scheme = "http" if settings.tls.certificate_file is None else "https"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+def spare_collector() -> None:
+    """Keep what lives as long as the process out of garbage collection, and collect less often: 6 % of a create."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 async def _keep_measuring(state: AppState) -> None:
@@ -179,88 +189,10 @@ async def _keep_measuring(state: AppState) -> None:
     while True:
         try:
             usage = await state.parts.bundles.usage(None)
+            uploads, size = await state.parts.resumable.usage()
         except StagingError as error:
             _log.warning("usage not measured", code=error.code, detail=error.detail)
         else:
             state.metrics.stored(blobs=usage.blobs, size=usage.stored_size)
+            state.metrics.waiting(uploads=uploads, size=size)
         await asyncio.sleep(state.parts.settings.retention.sweep_every)
-
-
-def _spare_collector() -> None:
-    """Keep what lives as long as the process out of garbage collection, and collect less often: 6 % of a create."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: each client is one, and each download another."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-@asynccontextmanager
-async def _owned(work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    """Run `work` beside, and end it at the end."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-@asynccontextmanager
-async def _serving(
-    app: web.Application, listener: socket.socket, *, settings: Settings, tls: ssl.SSLContext | None
-) -> AsyncIterator[None]:
-    """Accept connections; at the end let what runs finish within the time that is left."""
-    limits = ConnectionLimits(
-        head=settings.timeouts.headers, stall=settings.timeouts.stall, keep_alive=settings.timeouts.keep_alive
-    )
-    loop = asyncio.get_running_loop()
-    # Whoever still runs here had its time in `_drain`.
-    runner = web.AppRunner(app, shutdown_timeout=_CUT_OFF, access_log=None)
-    await runner.setup()
-    if runner.server is None:
-        msg = "aiohttp's runner has no server after its setup"
-        raise RuntimeError(msg)
-    metrics = app[STATE].metrics
-    connection = partial(
-        Connection, runner.server, loop=loop, limits=limits, refused=lambda error: metrics.refused(error.code)
-    )
-    server = await loop.create_server(connection, sock=listener, backlog=_BACKLOG, ssl=tls)
-    try:
-        yield
-    finally:
-        server.close()
-        await runner.cleanup()
-
-
-def _watch_signals(leave: asyncio.Event, hurry: asyncio.Event) -> None:
-    def on_signal() -> None:
-        (hurry if leave.is_set() else leave).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-
-
-async def _drain(state: AppState, settings: Settings, hurry: asyncio.Event) -> None:
-    """Let what runs end, with new work refused, unless someone hurries."""
-    traffic = state.traffic
-    traffic.draining = True
-    _log.info("shutting down", in_flight=traffic.in_flight)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(settings.timeouts.shutdown_delay):
-            await hurry.wait()
-    traffic.closed = True
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + settings.timeouts.shutdown
-    while traffic.in_flight and not hurry.is_set() and loop.time() < deadline:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_EVERY):
-                await hurry.wait()
-    _log.info("stopped", cut_off=traffic.in_flight)

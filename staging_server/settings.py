@@ -5,6 +5,7 @@ Every field is `SPARK_STAGING_SERVER_<NAME>` in the environment, with `__` betwe
 Sizes are bytes and durations seconds, unless a field says otherwise.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from enum import StrEnum
@@ -117,10 +118,22 @@ class LimitSettings(_Group):
     reached, blobs that no bundle has go first, oldest first; after that creates get 507."""
 
     uploads_in_flight: Count = 64
-    """Uploads at once in this process; more get 429 with Retry-After.  Each takes about three `write_buffer`."""
+    """Uploads at once in this process; more wait.  Each takes about half a MiB, over TLS three `write_buffer`."""
 
     uploads_per_namespace: Count = 32
-    """Uploads at once of one namespace in this process; more get 429, so that one namespace cannot take all places."""
+    """Uploads at once of one namespace in this process; more wait, so that one namespace cannot take all places."""
+
+    uploads_waiting: Count = 1000
+    """Uploads that wait for a place in this process, at most half of them of one namespace; more get 429 with
+    Retry-After.  Places go round among the namespaces that wait.  One that waits holds a connection and no bytes."""
+
+    upload_wait: Seconds = 45.0
+    """Time that an upload waits for a place; then it gets 429 with Retry-After.  Keep it below the time after which
+    clients give up a connection without progress (60 for ours)."""
+
+    open_uploads_per_namespace: Count = 1000
+    """Uploads in parts that a namespace may have begun and not finished; more get 429.  Those that no open bundle wants
+    any more make room for new ones, the longest idle first."""
 
     disk_high_water: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Share of the disk above which no upload is accepted (507), so that the database keeps room to delete."""
@@ -130,6 +143,11 @@ class LimitSettings(_Group):
 
     page_size: Count = 500
     """Most bundles on one page of a list."""
+
+    connections: Count = 10_000
+    """Open connections of a process, and no more than a third of the files that the system lets it open.  Beyond, the
+    one that has waited longest for a request is closed for each new one; when all are at work, new ones may only ask
+    the probes."""
 
 
 class RetentionSettings(_Group):
@@ -171,7 +189,11 @@ class RetentionSettings(_Group):
     """Time between two sweeps of the loop; expiry is late by at most this."""
 
     stale_upload: Seconds = DAY
-    """Age at which what an interrupted upload left is removed; longer than the longest upload."""
+    """Age at which what an interrupted upload of a whole blob left is removed; longer than the longest upload."""
+
+    upload_keep: Seconds = DAY
+    """Time that an upload in parts stays after its last part, so that its client can go on with it; then its bytes are
+    removed.  A completed one is remembered for as long."""
 
 
 class TimeoutSettings(_Group):
@@ -185,6 +207,14 @@ class TimeoutSettings(_Group):
 
     keep_alive: Seconds = 75
     """Time that an idle connection stays open."""
+
+    handshake: Seconds = 10
+    """Time for a client to finish the TLS handshake; then the connection is closed."""
+
+    slowest_rate: Annotated[int, Field(gt=0)] = KIB
+    """Bytes a second below which a client counts as gone.  What the server waits for a body may last `stall` and as
+    long as the bytes that came take at this rate; a reader of an answer has to take this much on average over `stall`
+    seconds.  So nobody holds a place with a byte now and then."""
 
     shutdown_delay: Annotated[float, Field(ge=0)] = 0
     """Time after SIGTERM in which the server still takes new reads while it says that it is not ready, so that load
@@ -213,6 +243,10 @@ class TlsSettings(_Group):
     key_file: Path | None = None
     """PEM file of the private key."""
 
+    reload_every: Seconds = 10.0
+    """Time between two looks at whether the files have changed.  New connections get the new certificate, running ones
+    go on; a pair that does not fit together is not taken, and looked at again."""
+
 
 class Settings(BaseSettings):
     """All settings of the server."""
@@ -238,6 +272,10 @@ class Settings(BaseSettings):
     pod_ca_file: Path | None = None
     """PEM file of the authority that pods shall trust for `pod_url`."""
 
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that serve one port.  With PostgreSQL each is a full server.  With SQLite, which has one writing
+    process, all but the first only answer reads of manifests and files; docs/operating.md says where that gains."""
+
     auth: AuthSettings = AuthSettings()
     storage: StorageSettings = StorageSettings()
     limits: LimitSettings = LimitSettings()
@@ -255,6 +293,30 @@ class Settings(BaseSettings):
             msg = "retention.time_to_live is larger than retention.max_time_to_live"
             raise ValueError(msg)
         return self
+
+
+def settings_text(settings: Settings) -> str:
+    """Return the settings as JSON, for a process of our own: the secrets are in it."""
+    values = settings.model_dump(mode="json")
+    url = settings.storage.database_url
+    values["storage"]["database_url"] = None if url is None else url.get_secret_value()
+    return json.dumps(values)
+
+
+def share_metrics(folder: Path | None) -> None:
+    """Let prometheus-client, which is not imported yet, keep its numbers in files that several processes add to.
+
+    None lets it keep them to itself, also when somebody has set its variable for another program.
+    """
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # noqa: TID251 - this is settings.py
+    if folder is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # noqa: TID251 - this is settings.py
+
+
+def shared_metrics() -> Path | None:
+    """Return the folder of `share_metrics`, also in a child of the process that called it."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # noqa: TID251 - this is settings.py
+    return None if folder is None else Path(folder)
 
 
 def check_environment() -> None:

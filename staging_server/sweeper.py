@@ -10,20 +10,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
-from itertools import cycle, islice
 from typing import Final
 
 import structlog
 
 from staging_protocol.api import Sweep, SweptBlob, SweptBundle
-from staging_protocol.errors import BundleExpired, NotFound, Unavailable
+from staging_protocol.errors import Unavailable
 from staging_protocol.tokens import BundleId
 from staging_server.activity import Activity
 from staging_server.audit import SWEEPER
-from staging_server.blobs.base import PREFIXES, BlobStore
+from staging_server.blobs.base import BlobStore
 from staging_server.bundles import policy_of
-from staging_server.metadata import arrivals, blob_deletion, endings, leases, remains, usage
-from staging_server.metadata.base import Argument, Item, Metadata, Operation, Query, Result, one_by_one
+from staging_server.leftovers import Leftovers
+from staging_server.metadata import blob_deletion, endings, leases, remains, usage
+from staging_server.metadata.base import Metadata, one_by_one
 from staging_server.metadata.blob_deletion import BlobStep, Deadline, Doomed, GiveUp
 from staging_server.metadata.changes import Change
 from staging_server.metadata.endings import Candidate, Ended
@@ -32,8 +32,10 @@ from staging_server.metadata.remains import Ages
 from staging_server.metadata.rows import BundleAt, facts_of
 from staging_server.observer import SILENT, Observer
 from staging_server.readers import Readers
+from staging_server.reserve import Reserve
 from staging_server.retention import decide
 from staging_server.settings import Settings
+from staging_server.sweep_batches import Batches
 from staging_server.tenants import Caller
 from staging_server.times import Clock, micros, utc_now
 
@@ -57,8 +59,6 @@ _give_up = one_by_one(blob_deletion.give_up)
 _mark = one_by_one(blob_deletion.mark_deleting)
 _forget = one_by_one(blob_deletion.forget)
 _forget_wanted = one_by_one(blob_deletion.forget_wanted)
-_named = one_by_one(arrivals.is_named)
-_end_upload = one_by_one(arrivals.end_upload)
 _drop_old = one_by_one(remains.drop_old)
 _reconcile = one_by_one(usage.reconcile)
 
@@ -74,6 +74,7 @@ class Sweeper:
         activity: Activity,
         readers: Readers,
         settings: Settings,
+        reserve: Reserve | None = None,
         clock: Clock = utc_now,
         observer: Observer = SILENT,
     ) -> None:
@@ -82,11 +83,13 @@ class Sweeper:
         self._activity = activity
         self._readers = readers
         self._settings = settings
+        self._reserve = reserve or Reserve(None)
         self._policy = policy_of(settings.retention)
         self._clock = clock
         self._observer = observer
         self._one_at_a_time = asyncio.Lock()
-        self._folders = cycle(PREFIXES)
+        self._batches = Batches(metadata)
+        self.leftovers = Leftovers(metadata=metadata, blobs=blobs, retention=settings.retention)
         self._reconciled: datetime | None = None
         self.last_success: datetime | None = None
         """When a sweep last went through; None before the first."""
@@ -101,6 +104,8 @@ class Sweeper:
             return await self._foresee()
         async with self._one_at_a_time:
             started = time.monotonic()
+            # Deleting needs a little room, too.
+            await asyncio.to_thread(self._reserve.give_if_full)
             lease = SweepLease(BundleId.generate())
             if not await self._metadata.write(_take, lease):
                 raise Unavailable("another process is sweeping", retry_after=10)
@@ -108,6 +113,7 @@ class Sweeper:
                 done = await self._sweep(lease, self._clock())
             finally:
                 await self._metadata.write(_give_back, lease)
+            await asyncio.to_thread(self._reserve.keep)
             self._tell(done, caller, seconds=time.monotonic() - started)
             return done
 
@@ -133,19 +139,19 @@ class Sweeper:
         await self._give_up(lease, now)
         removed = [blob async for blob in self._delete(lease, now)]
         await self._forget_wanted(lease)
-        await self._tidy_uploads(now)
-        await self.remove_strays(folders=_FOLDERS)
+        await self.leftovers.tidy_uploads(lease, now)
+        await self.leftovers.remove_strays(folders=_FOLDERS)
         await self._drop_old(now)
         await self._reconcile(now)
         return _swept(ended, removed, dry_run=False)
 
     async def _expire(self, lease: SweepLease, now: datetime) -> AsyncIterator[Ended]:
-        async for candidates in self._batches(endings.find_candidates, (now, _BATCH)):
+        async for candidates in self._batches.of(endings.find_candidates, (now, _BATCH)):
             changes = [
                 (Change(at=BundleAt(found.tenant, found.id), caller=SWEEPER, now=now, policy=self._policy), lease)
                 for found in candidates
             ]
-            for ended in await self._write_all(_expire, changes, lease=lease):
+            for ended in await self._batches.write(_expire, changes, lease=lease):
                 if ended is not None:
                     self._readers.forget()
                     self._observer.bundle_ended(reason="expired")
@@ -154,21 +160,21 @@ class Sweeper:
     async def _give_up(self, lease: SweepLease, now: datetime) -> None:
         until = now - timedelta(seconds=self._settings.retention.blob_keep)
         deadline = Deadline(until=until, at_most=_BATCH)
-        async for claims in self._batches(blob_deletion.find_past_keep, deadline):
+        async for claims in self._batches.of(blob_deletion.find_past_keep, deadline):
             over = [
                 GiveUp(tenant_id=tenant_id, digest=digest, unused_until=until, now=now, lease=lease)
                 for tenant_id, digest in claims
             ]
-            await self._write_all(_give_up, over, lease=lease)
+            await self._batches.write(_give_up, over, lease=lease)
 
     async def _delete(self, lease: SweepLease, now: datetime) -> AsyncIterator[Doomed]:
         until = now - timedelta(seconds=self._settings.retention.blob_grace)
-        async for interrupted in self._batches(blob_deletion.find_interrupted, _BATCH):
+        async for interrupted in self._batches.of(blob_deletion.find_interrupted, _BATCH):
             async for blob in self._remove(self._steps(interrupted, until, now, lease)):
                 yield blob
-        async for due in self._batches(blob_deletion.find_due, Deadline(until=until, at_most=_BATCH)):
+        async for due in self._batches.of(blob_deletion.find_due, Deadline(until=until, at_most=_BATCH)):
             steps = self._steps(due, until, now, lease)
-            marked = await self._write_all(_mark, steps, lease=lease)
+            marked = await self._batches.write(_mark, steps, lease=lease)
             async for blob in self._remove([step for step, done in zip(steps, marked, strict=True) if done]):
                 yield blob
 
@@ -176,39 +182,15 @@ class Sweeper:
         """Remove the bytes of blobs whose state `deleting` is committed, and then their rows."""
         for step in steps:
             await self._blobs.remove(step.blob.key)
-        forgotten = await self._write_all(_forget, steps, lease=steps[0].lease) if steps else []
+        forgotten = await self._batches.write(_forget, steps, lease=steps[0].lease) if steps else []
         for step, done in zip(steps, forgotten, strict=True):
             if done:
                 self._observer.blob_removed(size=step.blob.size)
                 yield step.blob
 
     async def _forget_wanted(self, lease: SweepLease) -> None:
-        async for digests in self._batches(blob_deletion.find_never_came, _BATCH):
-            await self._write_all(_forget_wanted, [(digest, lease) for digest in digests], lease=lease)
-
-    async def _tidy_uploads(self, now: datetime) -> None:
-        """Remove what uploads left whose process ended, at once, or that are older than any upload may be."""
-        async for upload in self._blobs.abandoned():
-            await self._blobs.forget(upload)
-        until = micros(now - timedelta(seconds=self._settings.retention.stale_upload))
-        async for stale in self._batches(remains.find_stale_uploads, until):
-            for upload, key in stale:
-                await self._blobs.forget(upload)
-                if not await self._metadata.write(_named, key):
-                    await self._blobs.remove(key)
-                await self._metadata.write(_end_upload, upload)
-
-    async def remove_strays(self, *, folders: int) -> None:
-        """Search the next `folders` of 256 for files that no row names, and remove them.
-
-        No row of an upload knows them either, if a database was restored from a back-up that is older than they are.
-        """
-        for prefix in islice(self._folders, folders):
-            async for found in self._blobs.listing(prefix):
-                old = found.age > self._settings.retention.stale_upload
-                if old and not await self._metadata.write(_named, found.key):
-                    await self._blobs.remove(found.key)
-                    _log.warning("sweep.stray-removed", key=found.key, size=found.size)
+        async for digests in self._batches.of(blob_deletion.find_never_came, _BATCH):
+            await self._batches.write(_forget_wanted, [(digest, lease) for digest in digests], lease=lease)
 
     async def _drop_old(self, now: datetime) -> None:
         retention = self._settings.retention
@@ -241,26 +223,6 @@ class Sweeper:
             *await self._metadata.read(blob_deletion.find_due, Deadline(until=until, at_most=_ALL)),
         ]
         return _swept(ended, removed, dry_run=True)
-
-    async def _batches(
-        self, query: Query[Argument, Sequence[Item]], argument: Argument
-    ) -> AsyncIterator[Sequence[Item]]:
-        """Ask again until nothing is due, or until a batch could not be changed: then the next sweep tries."""
-        before: Sequence[Item] | None = None
-        while (batch := await self._metadata.read(query, argument)) and batch != before:
-            yield batch
-            before = batch
-
-    async def _write_all(
-        self, operation: Operation[Item, Result], items: Sequence[Item], *, lease: SweepLease
-    ) -> Sequence[Result | None]:
-        """Do a batch, many in one transaction; None stands for what somebody else ended meanwhile."""
-        await self._metadata.write(_take, lease)
-        done = await asyncio.gather(*(self._metadata.write(operation, item) for item in items), return_exceptions=True)
-        for result in done:
-            if isinstance(result, BaseException) and not isinstance(result, (NotFound, BundleExpired)):
-                raise result
-        return [None if isinstance(result, BaseException) else result for result in done]
 
     def _steps(self, blobs: Sequence[Doomed], until: datetime, now: datetime, lease: SweepLease) -> list[BlobStep]:
         return [BlobStep(blob=blob, unused_until=until, now=now, lease=lease) for blob in blobs]

@@ -85,7 +85,7 @@ def main() -> NoReturn:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; run the same command again to go on, staged blobs are kept", err=True)
+        click.echo("interrupted; run the same command again to go on, what was staged is kept", err=True)
         code = _INTERRUPTED
     except Terminated:
         code = ExitCode.TERMINATED

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 from staging_protocol.digests import Digest
@@ -15,7 +14,7 @@ from submission.digest_cache import DigestCache
 from submission.local_files import FileVersion, LocalFile
 from submission.progress import Progress
 
-BUFFER: Final = 1024 * 1024
+_BUFFER: Final = 1024 * 1024
 """Bytes; hashlib releases the lock of the interpreter, and larger buffers are not faster."""
 
 
@@ -46,42 +45,50 @@ def hashed(
     )
     if cache is not None:
         cache.remember({one.version: one.digest for one in computed})
-    return tuple(_joined(file, known=known, computed={one.file.version: one for one in computed}) for file in files)
+    return _joined(files, known=known, computed=computed)
 
 
 def _joined(
-    file: LocalFile, *, known: Mapping[FileVersion, Digest], computed: Mapping[FileVersion, HashedFile]
-) -> HashedFile:
-    if file.version in known:
-        return HashedFile(file=file, version=file.version, digest=known[file.version])
-    one = computed[file.version]
-    return HashedFile(file=file, version=one.version, digest=one.digest)
+    files: Sequence[LocalFile], *, known: Mapping[FileVersion, Digest], computed: Sequence[HashedFile]
+) -> tuple[HashedFile, ...]:
+    """Return each file with the version and digest that the cache had or that were computed."""
+    found = {version: (version, digest) for version, digest in known.items()}
+    found.update((one.file.version, (one.version, one.digest)) for one in computed)
+    joined = []
+    for file in files:
+        version, digest = found[file.version]
+        joined.append(HashedFile(file=file, version=version, digest=digest))
+    return tuple(joined)
 
 
 def _hashed(file: LocalFile, *, progress: Progress, stop: threading.Event) -> HashedFile:
     for _ in range(2):
-        version, digest = _read(file.path, advance=progress.advance, stop=stop)
+        version, digest = _read(file, advance=progress.advance, stop=stop)
         if digest is not None:
             return HashedFile(file=file, version=version, digest=digest)
     msg = f"{file.dependency} changes while it is read; stage it when nothing writes it any more"
     raise DigestMismatch(msg)
 
 
-def _read(path: Path, *, advance: Callable[[int], None], stop: threading.Event) -> tuple[FileVersion, Digest | None]:
-    """Return the version and digest of `path`; no digest when it was written meanwhile."""
+def _read(
+    file: LocalFile, *, advance: Callable[[int], None], stop: threading.Event
+) -> tuple[FileVersion, Digest | None]:
+    """Return the version and digest of `file`; no digest when it was written meanwhile."""
     checksum = sha256()
-    buffer = bytearray(BUFFER)
-    view = memoryview(buffer)
+    view = memoryview(bytearray(min(_BUFFER, max(1, file.version.size))))
     try:
-        with path.open("rb", buffering=0) as source:
-            before = FileVersion.of(os.fstat(source.fileno()))
-            while read := source.readinto(buffer):
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            before = FileVersion.of(os.fstat(descriptor))
+            while read := os.readv(descriptor, [view]):
                 checksum.update(view[:read])
                 advance(read)
                 if stop.is_set():
                     raise Terminated("hashing was interrupted")
-            after = FileVersion.of(os.fstat(source.fileno()))
+            after = FileVersion.of(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
+        msg = f"{file.path} cannot be read: {error.strerror}"
         raise InvalidRequest(msg) from error
     return after, Digest.of_hash(checksum.digest()) if before == after else None

@@ -36,6 +36,20 @@ class Progress(Protocol):
         """Say something that a person should know, such as why there is a wait."""
 
 
+class FileProgress:
+    """How far one file is; what is sent again after a failure does not count again."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._position = 0
+
+    def reached(self, position: int) -> None:
+        """All bytes before `position` are done."""
+        if position > self._position:
+            self._progress.advance(position - self._position)
+            self._position = position
+
+
 class ProgressStyle(StrEnum):
     """Values of `--progress`."""
 

@@ -6,9 +6,6 @@ Which failures are transient is said by the error types; `Retry-After` of the se
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-import stamina
-from stamina import instrumentation
-
 from staging_protocol.errors import StagingError
 
 T = TypeVar("T")
@@ -17,25 +14,35 @@ _LONGEST_WAIT: Final = 60.0
 """Seconds; a server that asks for more is answered with an error now rather than with a wait nobody expects."""
 
 
-def quiet() -> None:
-    """Keep stamina from logging; its default hook prints to standard output, which is for data."""
-    instrumentation.set_on_retry_hooks([])
-
-
 def retried(call: Callable[[], T], *, seconds: float, notice: Callable[[str], None] | None = None) -> T:
     """Return what `call` returns, calling it again after transient failures for up to `seconds`.
 
     Args:
         call: the request; must be safe to repeat.
-        seconds: time after which the last error is raised; 0 means one attempt.
+        seconds: time since the first failure after which the last error is raised; 0 means one attempt.
         notice: is told why there will be another attempt.
     """
-    if seconds <= 0:
+    try:
         return call()
-    quiet()
+    except StagingError as error:
+        if seconds <= 0 or not error.retryable:
+            raise
+        return _again(call, after=error, seconds=seconds, notice=notice)
+
+
+def _again(call: Callable[[], T], *, after: StagingError, seconds: float, notice: Callable[[str], None] | None) -> T:
+    """Go on after the failure `after`, which is stamina's first attempt; most requests never come here."""
+    import stamina
+    from stamina import instrumentation
+
+    # Its default hook prints to standard output, which is for data.
+    instrumentation.set_on_retry_hooks([])
+    failures = [after]
     on = Backoff(notice=notice)
     for attempt in stamina.retry_context(on=on, attempts=None, timeout=seconds, wait_initial=0.2, wait_max=5.0):
         with attempt:
+            if failures:
+                raise failures.pop()
             return call()
     raise AssertionError  # stamina raises the last error itself
 

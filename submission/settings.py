@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.request import getproxies_environment
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.tokens import Token
@@ -25,12 +24,10 @@ DEFAULT_NAMESPACE: Final = "default"
 _ENVIRONMENT: Final = os.environ  # noqa: TID251 - the one place that reads it
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of `spark-staging`, documented for `docs/settings.md`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: str | None = Field(default=None, description="URL of the staging server, for example http://127.0.0.1:8480.")
     token: SecretStr | None = Field(
@@ -59,31 +56,26 @@ class Settings(BaseSettings):
         default="1", description="CPU limit of the init container; downloads are hashed, which takes CPU."
     )
     init_memory_limit: str = Field(default="128Mi", description="Memory limit of the init container.")
-    uploads: int = Field(default=4, ge=1, le=32, description="Files that are uploaded at the same time.")
+    uploads: int = Field(
+        default=8,
+        ge=1,
+        le=32,
+        description="Files that are uploaded at the same time; each takes 1 MiB of memory and a connection.",
+    )
     retry_seconds: float = Field(
         default=30.0,
         ge=0,
-        description="Seconds for which one request is tried again after a transient failure; 0: never.",
+        description="Seconds for which a request is tried again after a transient failure; 0: never. "
+        "A large upload has them anew each time it has advanced.",
     )
     stall_timeout: float = Field(
         default=60.0, gt=0, description="Seconds without a byte after which the server counts as gone."
     )
     cache_folder: Path = Field(
         default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache") / "spark-staging",
-        description="Folder of the digest cache. Default: `~/.cache/spark-staging`; it may be deleted at any time.",
+        description="Folder of the digest cache and of the journal of uploads that were interrupted. "
+        "Default: `~/.cache/spark-staging`; it may be deleted at any time.",
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then environment, then file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
 
     def access_token(self) -> Token | None:
         """Return the access token of `token_file` or `token`.
@@ -102,14 +94,14 @@ def read_settings(flags: Mapping[str, object] | None = None) -> Settings:
     Raises:
         InvalidRequest: a value is wrong, or the file cannot be read.
     """
-    given: dict[str, Any] = {name: value for name, value in (flags or {}).items() if value is not None}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings.model_validate({**_of_file(), **_of_environment(), **given})
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         msg = f"the settings are not valid (flags, {PREFIX}… or {config_file() or 'no file'}): {wrong}"
         raise InvalidRequest(msg) from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{config_file()} is not a readable TOML file: {error}"
         raise InvalidRequest(msg) from error
 
@@ -128,6 +120,17 @@ def config_file() -> Path | None:
         return Path(named)
     usual = _xdg("XDG_CONFIG_HOME", ".config") / "spark-staging" / "config.toml"
     return usual if usual.is_file() else None
+
+
+def _of_file() -> dict[str, Any]:
+    path = config_file()
+    return {} if path is None else tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _of_environment() -> dict[str, str]:
+    """Return the fields that the environment sets; an empty variable sets nothing."""
+    values = {name: _ENVIRONMENT.get(f"{PREFIX}{name.upper()}", "") for name in Settings.model_fields}
+    return {name: value for name, value in values.items() if value}
 
 
 def read_token(path: Path) -> Token:

@@ -1,17 +1,17 @@
 """Staging: create a bundle, upload what the server wants, seal.
 
-    create  →  held / wanted for each file  →  PUT the wanted, several at a time, each digest once  →  seal
+    create  →  held / wanted for each file  →  upload the wanted, several at a time, each digest once  →  seal
 
 With everything held there is one request and no file bytes.  When anything fails before the seal, the open bundle is
-deleted again.  A file that was written between hashing and uploading is noticed (its version differs, or the server
-finds another digest); then everything is hashed and created once more, and only a second such failure is reported.
+deleted again; what was uploaded stays, also the beginning of a large file, and the next run goes on from there.  A file
+that was written between hashing and uploading is noticed (its version differs, or the server finds another digest);
+then everything is hashed and created once more, and only a second such failure is reported.
 """
 
-import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,17 +19,18 @@ from typing import Final, TypeVar
 
 from staging_protocol.api import CreatedBundle, FileState, NewBundle, NewFile, PodEndpoint
 from staging_protocol.digests import Digest
-from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError, Terminated
+from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError
 from staging_protocol.tokens import BundleId, Token
-from submission import parallel
 from submission.classify import Classified, Dependency, remote_entries
 from submission.connection import Connection
 from submission.digest_cache import DigestCache
-from submission.hashing import BUFFER, HashedFile, hashed
-from submission.local_files import FileVersion, found
-from submission.progress import Progress
+from submission.hashing import HashedFile, hashed
+from submission.local_files import found
+from submission.progress import Progress, in_words
 from submission.retrying import retried
 from submission.settings import Settings
+from submission.upload_journal import UploadJournal
+from submission.uploading import Uploader
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Staged:
         token: the bundle token.
         pods: where pods reach the server.
         bytes_staged: bytes that were uploaded, each blob once.
+        bytes_resumed: those of them that an earlier run had uploaded before it was interrupted.
         bytes_held: bytes that the server had already, each blob once.
         requests: HTTP requests that were sent, repeated ones included.
     """
@@ -63,6 +65,7 @@ class Staged:
     manifest_digest: Digest
     pods: PodEndpoint
     bytes_staged: int
+    bytes_resumed: int
     bytes_held: int
     seconds: float
     requests: int
@@ -77,6 +80,7 @@ class Stager:
     """Stages into one namespace of one server."""
 
     def __init__(self, connection: Connection, *, settings: Settings, namespace: str, progress: Progress) -> None:
+        self._url = connection.url
         self._client = connection.client
         self._http = connection.http
         self._settings = settings
@@ -106,16 +110,18 @@ class Stager:
                 continue
             return self._result(attempt, created=created, uploaded=uploaded, seconds=time.monotonic() - begin)
 
-    def _bundle(self, attempt: "_Attempt") -> tuple[CreatedBundle, int]:
-        """Create, upload, seal; return the bundle and the bytes uploaded."""
+    def _bundle(self, attempt: "_Attempt") -> tuple[CreatedBundle, "_Uploaded"]:
+        """Create, upload, seal."""
         created = self._create(attempt)
+        uploader = self._uploader(attempt)
         try:
-            uploaded = self._upload(attempt, states=created.files)
+            uploaded = _upload(attempt, states=created.files, uploader=uploader)
             if not created.sealed:
                 self._retried(lambda: self._client.seal(self._namespace, created.id))
         except BaseException:  # KeyboardInterrupt too: an open bundle would keep a reservation of the quota
             attempt.stop.set()
             self._abandon(created.id)
+            self._tell_kept(uploader)
             raise
         return created, uploaded
 
@@ -128,41 +134,36 @@ class Stager:
             raise SourceUnavailable(msg)
         return created
 
-    def _upload(self, attempt: "_Attempt", *, states: Sequence[FileState]) -> int:
-        wanted = {
-            one.digest: one for one, state in zip(attempt.files, states, strict=True) if state is FileState.WANTED
-        }
-        files = list(wanted.values())
-        total = sum(one.version.size for one in files)
-        self._progress.phase("upload", size=total)
-        parallel.each(
-            files, lambda one: self._put(one, stop=attempt.stop), at_once=self._settings.uploads, stop=attempt.stop
+    def _uploader(self, attempt: "_Attempt") -> Uploader:
+        progress, settings = self._progress, self._settings
+        journal = UploadJournal(
+            settings.cache_folder, server=self._url, namespace=self._namespace, notice=progress.notice
         )
-        return total
+        return Uploader(
+            self._client,
+            settings=settings,
+            namespace=self._namespace,
+            progress=progress,
+            journal=journal,
+            stop=attempt.stop,
+        )
 
-    def _put(self, one: HashedFile, *, stop: threading.Event) -> None:
-        def put() -> None:
-            content = _content(one, advance=self._progress.advance, stop=stop)
-            self._client.put_blob(self._namespace, one.digest, size=one.version.size, content=content)
+    def _retried(self, call: Callable[[], T]) -> T:
+        return retried(call, seconds=self._settings.retry_seconds, notice=self._progress.notice)
 
-        try:
-            self._retried(put, unless=stop)
-        except DigestMismatch as error:
-            raise _changed(one) from error
-
-    def _retried(self, call: Callable[[], T], *, unless: threading.Event | None = None) -> T:
-        def guarded() -> T:
-            if unless is not None and unless.is_set():
-                raise Terminated("staging was interrupted")
-            return call()
-
-        return retried(guarded, seconds=self._settings.retry_seconds, notice=self._progress.notice)
+    def _tell_kept(self, uploader: Uploader) -> None:
+        kept = uploader.kept
+        if kept.files:
+            what = "a large file" if kept.files == 1 else f"{kept.files} large files"
+            self._progress.notice(
+                f"{in_words(kept.size)} of {what} are kept on the server; the same command goes on from there"
+            )
 
     def _abandon(self, bundle: BundleId) -> None:
         with suppress(StagingError):
             retried(lambda: self._client.delete(self._namespace, bundle), seconds=_DELETE_SECONDS)
 
-    def _result(self, attempt: "_Attempt", *, created: CreatedBundle, uploaded: int, seconds: float) -> Staged:
+    def _result(self, attempt: "_Attempt", *, created: CreatedBundle, uploaded: "_Uploaded", seconds: float) -> Staged:
         blobs = {one.digest: one.version.size for one in attempt.files}
         return Staged(
             id=created.id,
@@ -175,8 +176,9 @@ class Stager:
             expires_at=created.expires_at,
             manifest_digest=created.manifest_digest,
             pods=created.pods,
-            bytes_staged=uploaded,
-            bytes_held=sum(blobs.values()) - uploaded,
+            bytes_staged=uploaded.size,
+            bytes_resumed=uploaded.resumed,
+            bytes_held=sum(blobs.values()) - uploaded.size,
             seconds=seconds,
             requests=self._http.requests,
         )
@@ -205,30 +207,16 @@ class _Attempt:
         )
 
 
-def _content(one: HashedFile, *, advance: Callable[[int], None], stop: threading.Event) -> Iterator[bytes]:
-    """Yield the bytes of the version that was hashed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Uploaded:
+    """Bytes that were wanted and are there now, and those of them that an earlier run had sent."""
 
-    Raises:
-        DigestMismatch: the file is another one by now.
-        Terminated: `stop` was set.
-    """
-    try:
-        with one.file.path.open("rb", buffering=0) as source:
-            if FileVersion.of(os.fstat(source.fileno())) != one.version:
-                raise _changed(one)
-            left = one.version.size
-            while left:
-                if stop.is_set():
-                    raise Terminated("staging was interrupted")
-                part = source.read(min(BUFFER, left))
-                if not part:
-                    raise _changed(one)
-                left -= len(part)
-                yield part
-                advance(len(part))
-    except OSError as error:
-        raise _changed(one) from error
+    size: int
+    resumed: int
 
 
-def _changed(one: HashedFile) -> DigestMismatch:
-    return DigestMismatch(f"{one.file.dependency} was changed while it was staged")
+def _upload(attempt: _Attempt, *, states: Sequence[FileState], uploader: Uploader) -> _Uploaded:
+    wanted = {one.digest: one for one, state in zip(attempt.files, states, strict=True) if state is FileState.WANTED}
+    files = list(wanted.values())
+    resumed = uploader.upload(files)
+    return _Uploaded(size=sum(one.version.size for one in files), resumed=resumed)

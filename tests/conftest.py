@@ -1,9 +1,14 @@
 """Settings of the whole suite: how hard hypothesis tries, and which tests need which program."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.services.fault_proxy import FaultProxy
+from tests.services.fault_proxy import fault_proxy as running_fault_proxy
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}  # noqa: TID251 - the suite has no settings module
 
@@ -13,6 +18,8 @@ settings.register_profile(
     deadline=None,  # no timed assertion
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("long", parent=settings.get_profile("quick"), max_examples=1000)
+"""For `pytest --hypothesis-profile=long`: minutes for each property."""
 settings.load_profile("quick")
 
 
@@ -21,3 +28,10 @@ def missing(reason: str) -> None:
     if IN_CI:
         pytest.fail(f"{reason} (in CI nothing may be missing)")
     pytest.skip(reason)
+
+
+@pytest.fixture
+def fault_proxy() -> Iterator[Callable[[str], FaultProxy]]:
+    """Return what puts a fault proxy before the server at a URL, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda target: stack.enter_context(running_fault_proxy(target))

@@ -1,10 +1,12 @@
-"""Many clients at once that each GET one URL and throw the bytes away, in one process over epoll.
+"""Many clients at once that GET URLs and throw the bytes away, in one process over epoll.
 
-All connections are opened at once, then each sends its request.  The kernel discards the bodies (recv with MSG_TRUNC,
-tcp(7)), so that the generator costs a machine with few cores as little as possible and the server is what is measured.
-A client that gets another status than 200, or fewer bytes than promised, is an error.
+All connections are opened at once.  Each sends the next of the requests, and the one after it on the same connection
+when that was answered, until there are none.  The kernel discards the bodies (recv with MSG_TRUNC, tcp(7)), so that
+the generator costs a machine with few cores as little as possible and the server is what is measured.
+A request that gets another status than 200, or fewer bytes than promised, is an error.
 """
 
+import itertools
 import json
 import resource
 import select
@@ -34,11 +36,13 @@ class Client:
 class FanOut:
     """All clients of one run."""
 
-    def __init__(self, *, host: str, port: int, request: bytes, clients: int) -> None:
-        self._address, self._request = (host, port), request
+    def __init__(self, *, host: str, port: int, requests: list[bytes], clients: int, repeat: int) -> None:
+        """Send each of `requests` `repeat` times, in their order."""
+        self._address = (host, port)
+        self._requests = itertools.chain.from_iterable(itertools.repeat(requests, repeat))
         self._epoll = select.epoll()
         self._clients: dict[int, Client] = {}
-        self._count = clients
+        self._count = min(clients, len(requests) * repeat)
         self._waste = bytearray(_AT_ONCE)
         self.errors, self.bytes = 0, 0
 
@@ -76,12 +80,20 @@ class FanOut:
         except OSError:
             client.failed = True
         if client.failed or client.left == 0:
-            self._end(client)
+            self._next(client)
 
     def _ask(self, client: Client) -> None:
-        client.socket.sendall(self._request)  # some 300 bytes: a new connection's buffer takes them
+        client.socket.sendall(next(self._requests))  # some 300 bytes: a new connection's buffer takes them
         client.asked = True
         self._epoll.modify(client.socket, select.EPOLLIN)
+
+    def _next(self, client: Client) -> None:
+        request = None if client.failed else next(self._requests, None)
+        if request is None:
+            self._end(client)
+            return
+        client.head, client.left = b"", None
+        client.socket.sendall(request)
 
     def _read_head(self, client: Client) -> None:
         data = client.socket.recv(_HEAD)
@@ -116,10 +128,13 @@ def _content_length(head: bytes) -> int:
 
 
 def main() -> None:
-    """Read the task `{host, port, request, clients}` and print `{seconds, errors, bytes}`."""
+    """Read the task `{host, port, requests, repeat, clients}` and print `{seconds, errors, bytes}`."""
     task = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    load = FanOut(host=task["host"], port=task["port"], request=task["request"].encode(), clients=task["clients"])
+    requests = [request.encode() for request in task["requests"]]
+    load = FanOut(
+        host=task["host"], port=task["port"], requests=requests, repeat=task["repeat"], clients=task["clients"]
+    )
     seconds = load.run()
     json.dump({"seconds": seconds, "errors": load.errors, "bytes": load.bytes}, sys.stdout)
 

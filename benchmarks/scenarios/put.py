@@ -10,28 +10,24 @@ from benchmarks.data import random_file, renew, settle
 from benchmarks.measure import OURS, Sample, Side, alternate, speed
 from benchmarks.processes import measure
 from benchmarks.scenario import GIB, MIB, Bench, Outcome
-from benchmarks.staging import NAMESPACE, StagingServer, describe, staging_server
-from staging_protocol.api import NewSweep
+from benchmarks.staging import FORGET, NAMESPACE, StagingServer, describe, staging_server
 from tests.services.nginx import Nginx, running_nginx
 
 NGINX_FSYNC = "nginx, then fsync"
 # nginx at its best: of 16k (its default), 128k, 1m and 8m, 128k took the shortest time.
-_DAV = "location / { dav_methods PUT; client_body_buffer_size 128k; }"
-
-# What a run uploaded is removed before the next, or the disk fills: nothing of this is timed.
-_FORGET = {"RETENTION__BLOB_KEEP": "0.1", "RETENTION__BLOB_GRACE": "0"}
+DAV = "location / { dav_methods PUT; client_body_buffer_size 128k; }"
 
 
 def run(bench: Bench) -> Outcome:
     """Upload a file that is new to both servers in every run."""
     size = bench.sized(GIB, quick=64 * MIB)
     with (
-        staging_server(bench.folder, settings=_FORGET) as ours,
-        running_nginx(bench.folder / "nginx", locations=_DAV, access_log=False) as nginx,
+        staging_server(bench.folder, settings=FORGET) as ours,
+        running_nginx(bench.folder / "nginx", locations=DAV, access_log=False) as nginx,
     ):
         file = random_file(bench.folder / "large.jar", size=size)
         sides = [
-            Side(OURS, lambda: _to_us(ours, file=file)),
+            Side(OURS, lambda: to_us(ours, file=file)),
             Side("nginx", lambda: _to_nginx(nginx, file=file, fsync=False)),
             Side(NGINX_FSYNC, lambda: _to_nginx(nginx, file=file, fsync=True)),
         ]
@@ -48,9 +44,9 @@ def run(bench: Bench) -> Outcome:
     )
 
 
-def _to_us(server: StagingServer, *, file: Path) -> Sample:
-    for _ in range(2):  # the first ends the hold on the last run's blob, the second removes its bytes
-        server.client.sweep(NewSweep())
+def to_us(server: StagingServer, *, file: Path) -> Sample:
+    """Upload other bytes of the same size, and end their bundle."""
+    server.forget()
     renew(file)
     new = describe(file)
     bundle = server.want([new])

@@ -47,6 +47,10 @@ class Reading(Protocol):
     def stop(self) -> int | None:
         """Position after the last byte that comes; None where the source did not announce it."""
 
+    @property
+    def says_its_end(self) -> bool:
+        """Whether bytes that broke off can be told from ones that ended; False where only the connection's end ends."""
+
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; less than its size means that the bytes end.
 

@@ -5,6 +5,8 @@ go to another origin than the one they were written for.  User info in a URI is 
 """
 
 import base64
+import re
+import socket
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,6 +21,8 @@ from staging_protocol.uris import DependencyUri
 
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_METADATA: Final = frozenset({"metadata.google.internal", "fd00:ec2::254"})
+_MAY_BE_ADDRESS: Final = re.compile(r"[0-9a-fx.]+|[0-9a-f:.]+(%.*)?")
 
 
 class HttpSource:
@@ -79,14 +83,39 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _next(url: str, *, location: str, uri: DependencyUri) -> str:
-    target = urlsplit(urljoin(url, location))
+    try:
+        target = urlsplit(urljoin(url, location))
+        _ = target.port
+    except ValueError as error:
+        msg = f"{uri} is redirected to what is no URL"
+        raise NotFound(msg) from error
     if target.scheme not in {"http", "https"}:
         msg = f"{uri} is redirected to the scheme {target.scheme!r}"
         raise RefusedByPolicy(msg)
     if urlsplit(url).scheme == "https" and target.scheme != "https":
         msg = f"{uri} is redirected from https to http"
         raise RefusedByPolicy(msg)
+    if _gives_credentials(target.hostname or "") and not _gives_credentials(urlsplit(url).hostname or ""):
+        msg = f"{uri} is redirected to {target.hostname}, an address that clouds give credentials at"
+        raise RefusedByPolicy(msg)
     return _without_user_info(target._replace(fragment=""))
+
+
+def _gives_credentials(host: str) -> bool:
+    """Tell whether `host` is written as an address of clouds' metadata: link-local (RFC 3927), or known by name.
+
+    It is no boundary: another name may lead there too.
+    """
+    if host in _METADATA or not _MAY_BE_ADDRESS.fullmatch(host):
+        return host in _METADATA
+    from ipaddress import ip_address  # 4 ms, and hardly any redirect names an address
+
+    try:
+        # As the resolver of names reads them: 2852039166 and 0xa9fea9fe are addresses too.
+        found = ip_address(host if ":" in host else socket.inet_aton(host))
+    except (ValueError, OSError):
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_link_local
 
 
 _: type[Source] = HttpSource

@@ -32,7 +32,8 @@ from staging_protocol.errors import (
 Get = Callable[[Mapping[str, str]], Answer]
 Refusal = Callable[[Answer], StagingError]
 
-_CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_SIZE: Final = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE: Final = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)")
 _PASSING: Final = frozenset({408, 425, 500, 502, 503, 504})
 """Statuses after which the same request may succeed: RFC 9110, sections 15.5.9 and 15.6, and RFC 8470 (425)."""
 
@@ -44,6 +45,11 @@ class HttpReading(msgspec.Struct, frozen=True, kw_only=True):
     start: int
     stop: int | None
     answer: Answer
+
+    @property
+    def says_its_end(self) -> bool:
+        """Whether there is a size, of the whole or of each chunk (RFC 9112, section 8)."""
+        return self.stop is not None or "Transfer-Encoding" in self.answer.headers
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer` from the body."""
@@ -96,7 +102,7 @@ def version_of(headers: Mapping[str, str]) -> Version | None:
 def size_of(answer: Answer) -> int | None:
     """Return the Content-Length of a whole answer."""
     size = answer.headers.get("Content-Length", "")
-    return int(size) if size.isdecimal() else None
+    return int(size) if _SIZE.fullmatch(size) else None
 
 
 def refused(answer: Answer, *, name: str) -> StagingError:  # noqa: PLR0911 - it is a table
@@ -125,13 +131,13 @@ def refused(answer: Answer, *, name: str) -> StagingError:  # noqa: PLR0911 - it
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds of Retry-After; its date form is measured by the server's own clock, its Date header."""
     value = headers.get("Retry-After", "")
-    if value.isdecimal():
+    if _SIZE.fullmatch(value):
         return float(value)
     from email.utils import parsedate_to_datetime  # 10 ms, and hardly any server sends dates
 
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):  # the parser's own, for dates that are none
         return None
     return max(0.0, wait.total_seconds())
 

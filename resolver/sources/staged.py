@@ -8,7 +8,8 @@ from typing import Final
 from resolver.sources.base import Reading, Source, Stat, Version
 from resolver.sources.ranged import read_range, size_of, stat_of
 from staging_io.http import Answer, HttpClient
-from staging_io.staging import StagingClient, problem_error
+from staging_io.refusals import problem_error
+from staging_io.staging import StagingClient
 from staging_protocol.errors import InvalidRequest, NotFound, SourceChanged, StagingError
 from staging_protocol.tokens import BundleId
 from staging_protocol.uris import DependencyUri

@@ -7,6 +7,15 @@ bytes that nobody names (a crash came first; they are swept), and never the othe
     writer = await store.create(upload)
     await writer.write([chunk, …])          any number of times
     await writer.commit(key)                durable under `key`; or writer.cancel()
+
+An upload may come in parts, over days and processes:
+
+    writer = await store.resume(upload, key=key)
+    await writer.open()                     False while another writer has the bytes
+    await writer.claim()                    when the upload is still ours
+    await writer.write([chunk, …])          after the `writer.size` bytes that are there
+    await writer.checkpoint()               durable so far
+    await writer.park()                     for the next part; or writer.commit(key), writer.cancel()
 """
 
 import re
@@ -50,6 +59,11 @@ class BlobKey(str):
         """The digest of the bytes under the key."""
         return Digest(f"sha256:{self[10:74]}")
 
+    @property
+    def upload(self) -> UploadId:
+        """The upload that brought, or brings, the bytes."""
+        return UploadId(self[75:])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
@@ -84,6 +98,21 @@ class BlobWriter(Protocol):
         """
         ...
 
+    def write_now(self, view: memoryview) -> None:
+        """Add `view` to the bytes, on the thread that calls; the caller has it hashed by `hash_now` as well.
+
+        Raises:
+            NoSpace, Unavailable: that is not possible; `size` says how much was written.
+        """
+        ...
+
+    def hash_now(self, view: memoryview, *, offset: int) -> None:
+        """Add `view`, which lies at `offset` of the bytes, to the digest, on the thread that calls.
+
+        It may run beside `write_now`, ahead of it or behind it, but piece after piece in their order.
+        """
+        ...
+
     async def digest(self) -> Digest:
         """Return the digest of everything written so far."""
         ...
@@ -92,8 +121,48 @@ class BlobWriter(Protocol):
         """Make the bytes durable under `key`: after this they survive a power cut."""
         ...
 
+    async def write_whole(self, chunks: Sequence[bytes], key: BlobKey) -> None:
+        """Write, verify and commit a small blob in one step.
+
+        Raises:
+            DigestMismatch: `chunks` have another digest than `key`; nothing was committed.
+            NoSpace: the place is full.
+        """
+        ...
+
     async def cancel(self) -> None:
         """Forget the bytes; harmless after `commit` and when called twice."""
+        ...
+
+
+class ResumableWriter(BlobWriter, Protocol):
+    """The bytes of an upload that comes in parts.  One writer at a time has them, of all processes."""
+
+    async def open(self) -> bool:
+        """Keep other writers away from the bytes that are there, until `park`, `commit` or `cancel`.
+
+        It changes nothing yet.  The writer before may have committed them, and had them named, and this one may have
+        come too late: its owner has to find out now, before `claim`.
+
+        Returns:
+            False while another writer has them; then this may be called again.
+        """
+        ...
+
+    async def claim(self) -> None:
+        """Have the bytes for writing: those that were committed and that no row names are not committed any more."""
+        ...
+
+    async def checkpoint(self) -> int:
+        """Make what was written durable; returns how many bytes from the first one are, which is the offset.
+
+        Raises:
+            NoSpace, Unavailable: it could not be made durable.
+        """
+        ...
+
+    async def park(self) -> None:
+        """Let go of the bytes and keep them; harmless when nothing was opened, after `commit`, and twice."""
         ...
 
 
@@ -129,6 +198,10 @@ class BlobStore(Protocol):
         """Begin to write the bytes of `upload`, whose id was not used before."""
         ...
 
+    async def resume(self, upload: UploadId, *, key: BlobKey) -> ResumableWriter:
+        """Begin to write, or go on writing, the bytes of `upload`, which a commit puts under `key`."""
+        ...
+
     async def open(self, key: BlobKey) -> OpenBlob:
         """Open the bytes under `key`.
 
@@ -146,7 +219,10 @@ class BlobStore(Protocol):
         ...
 
     def abandoned(self) -> AsyncIterator[UploadId]:
-        """Yield uploads that have bytes but no commit, and that nobody writes any more."""
+        """Yield uploads that have bytes but no commit, and that nobody writes just now.
+
+        Those that come in parts may be among them, when they wait for the next part.
+        """
         ...
 
     def listing(self, prefix: str) -> AsyncIterator[Leftover]:

@@ -5,35 +5,45 @@
 
 A commit writes the bytes to the disk, renames the file, and writes the folder to the disk: only then may a database row
 name the key (DESIGN 7).  The lock tells an upload under way from one whose process died, without any clock.
+
+Of an upload in parts the file is the truth: its size is the offset, also after its process died.
 """
 
 import asyncio
-import errno
 import fcntl
 import functools
-import hashlib
 import os
 import stat
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from staging_protocol.digests import Digest
-from staging_protocol.errors import InvalidRequest, NoSpace, NotFound, Unavailable
+from staging_protocol.errors import InvalidRequest
 from staging_protocol.uploads import UploadId
-from staging_server.blobs.base import PREFIXES, BlobKey, BlobStore, BlobWriter, Leftover, OpenBlob, Space
+from staging_server.blobs.base import (
+    PREFIXES,
+    BlobKey,
+    BlobStore,
+    BlobWriter,
+    Leftover,
+    OpenBlob,
+    ResumableWriter,
+    Space,
+)
+from staging_server.blobs.disk_errors import translated
+from staging_server.blobs.kept_hashes import KeptHashes
+from staging_server.blobs.local_parts import LocalResumableWriter
+from staging_server.blobs.local_writer import LocalWriter
 from staging_server.blobs.open_files import LocalBlob, OpenFiles
+from staging_server.blobs.upload_files import sync_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _UPLOADS: Final = "uploads"
-_FILE_MODE: Final = 0o640
 _FOLDER_MODE: Final = 0o750
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _YOUNG: Final = 60.0
 """Seconds in which a new upload may not have its lock yet."""
 
@@ -46,6 +56,7 @@ class LocalBlobs:
         self._flush_every = flush_every
         self._threads = ThreadPoolExecutor(io_threads, thread_name_prefix="blobs")
         self._open_files = OpenFiles(folder, threads=self)
+        self._hashes = KeptHashes()
 
     async def prepare(self) -> None:
         """Make the folders.
@@ -59,6 +70,10 @@ class LocalBlobs:
         """See `BlobStore.create`."""
         return LocalWriter(self, self._upload_path(upload))
 
+    async def resume(self, upload: UploadId, *, key: BlobKey) -> ResumableWriter:
+        """See `BlobStore.resume`."""
+        return LocalResumableWriter(self, self._upload_path(upload), aside=self.path(key))
+
     async def open(self, key: BlobKey) -> OpenBlob:
         """See `BlobStore.open`."""
         return await self._open_files.open(key)
@@ -70,6 +85,7 @@ class LocalBlobs:
 
     async def forget(self, upload: UploadId) -> None:
         """See `BlobStore.forget`."""
+        self._hashes.forget(upload)
         await self.run(self._upload_path(upload).unlink, missing_ok=True)
 
     async def abandoned(self) -> AsyncIterator[UploadId]:
@@ -103,6 +119,11 @@ class LocalBlobs:
         """Bytes after which the kernel is asked to write."""
         return self._flush_every
 
+    @property
+    def hashes(self) -> KeptHashes:
+        """Hashes of uploads that nobody writes just now."""
+        return self._hashes
+
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Begin `function` on a thread of the store."""
         work = functools.partial(_translated, functools.partial(function, *args, **kwargs))
@@ -118,8 +139,8 @@ class LocalBlobs:
     def _make_folders(self) -> None:
         for folder in (_UPLOADS, "sha256", *(f"sha256/{prefix}" for prefix in PREFIXES)):
             (self._folder / folder).mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        _sync_folder(self._folder / "sha256")
-        _sync_folder(self._folder)
+        sync_folder(self._folder / "sha256")
+        sync_folder(self._folder)
 
     def _find_abandoned(self) -> list[UploadId]:
         with os.scandir(self._folder / _UPLOADS) as entries:
@@ -136,126 +157,9 @@ class LocalBlobs:
         ]
 
 
-class LocalWriter:
-    """`BlobWriter` to a file, which the first write makes.
-
-    Its steps run on threads, and a step whose caller went away runs on.  So each holds the lock of the writer, and
-    `cancel` comes after the step that is running.
-    """
-
-    def __init__(self, store: LocalBlobs, path: Path) -> None:
-        self._store = store
-        self._path = path
-        self._hash = hashlib.sha256()
-        self._size = 0
-        self._flushed = 0
-        self._flushing: asyncio.Future[None] | None = None
-        self._lock = threading.Lock()
-        self._fd: int | None = None
-        self._ended = False
-
-    @property
-    def size(self) -> int:
-        """See `BlobWriter.size`."""
-        return self._size
-
-    async def write(self, chunks: Sequence[bytes]) -> None:
-        """See `BlobWriter.write`."""
-        await self._store.run(self._write, chunks)
-        self._flush_beside()
-
-    async def digest(self) -> Digest:
-        """See `BlobWriter.digest`."""
-        return Digest.of_hash(self._hash.digest())
-
-    async def commit(self, key: BlobKey) -> None:
-        """See `BlobWriter.commit`."""
-        if self._flushing is not None:
-            await self._flushing
-        await self._store.run(self._commit, self._store.path(key))
-
-    async def cancel(self) -> None:
-        """See `BlobWriter.cancel`."""
-        if self._flushing is not None:
-            # It must not be left with a closed file; how it ended is of no interest any more.
-            await asyncio.gather(self._flushing, return_exceptions=True)
-        await self._store.run(self._cancel)
-
-    def _write(self, chunks: Sequence[bytes]) -> None:
-        with self._lock:
-            fd = self._open()
-            for chunk in chunks:
-                self._hash.update(chunk)
-            _write_all(fd, chunks)
-            self._size += sum(len(chunk) for chunk in chunks)
-
-    def _flush_beside(self) -> None:
-        """Let the disk work while more bytes arrive, one such request at a time."""
-        every = self._store.flush_every
-        busy = self._flushing is not None and not self._flushing.done()
-        if every == 0 or self._fd is None or busy or self._size - self._flushed < every:
-            return
-        self._flushed = self._size
-        self._flushing = self._store.submit(os.fdatasync, self._fd)
-
-    def _commit(self, target: Path) -> None:
-        with self._lock:
-            os.fsync(self._open())
-            self._path.rename(target)
-            _sync_folder(target.parent)
-            _sync_folder(self._path.parent)
-            self._close()
-
-    def _cancel(self) -> None:
-        with self._lock:
-            if not self._ended:
-                self._path.unlink(missing_ok=True)
-            self._close()
-
-    def _open(self) -> int:
-        if self._ended:
-            raise Unavailable("this upload has ended")
-        if self._fd is None:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return self._fd
-
-    def _close(self) -> None:
-        self._ended = True
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
-
-
 def _translated(work: Callable[[], R]) -> R:
-    """Run `work`; the edge at which errors of the file system become ours."""
-    try:
+    with translated():
         return work()
-    except FileNotFoundError as error:
-        raise NotFound("the bytes of this blob are not in the store") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace("the disk of the blobs is full") from error
-        msg = f"the disk of the blobs failed: {error.strerror}"
-        raise Unavailable(msg, retry_after=10) from error
-
-
-def _write_all(fd: int, chunks: Iterable[bytes]) -> None:
-    views = [memoryview(chunk) for chunk in chunks if chunk]
-    while views:
-        written = os.writev(fd, views[: os.sysconf("SC_IOV_MAX")])
-        while views and written >= len(views[0]):
-            written -= len(views.pop(0))
-        if written:
-            views[0] = views[0][written:]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _is_key(name: str) -> bool:
@@ -292,6 +196,6 @@ def _is_abandoned(entry: os.DirEntry[str]) -> bool:
         os.close(fd)
 
 
-def _proof(store: LocalBlobs, writer: LocalWriter, blob: LocalBlob) -> tuple[BlobStore, BlobWriter, OpenBlob]:
+def _proof(store: LocalBlobs, blob: LocalBlob) -> tuple[BlobStore, OpenBlob]:
     """Let mypy prove that the classes are what their docstrings say."""
-    return store, writer, blob
+    return store, blob

@@ -21,6 +21,7 @@ def settings_of(
     host: str | None = None,
     port: int | None = None,
     folder: Path | None = None,
+    workers: int | None = None,
     tokens_file: Path | None = None,
     log_format: str | None = None,
 ) -> "Settings":
@@ -34,7 +35,8 @@ def settings_of(
     from staging_server.settings import Settings, check_environment
 
     check_environment()
-    flags: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {"host": host, "port": port, "workers": workers}
+    flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if folder is not None:
         flags["storage"] = {"folder": folder}
     if tokens_file is not None:

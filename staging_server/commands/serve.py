@@ -1,8 +1,10 @@
 """`serve`: the server, until somebody ends it."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,26 +20,50 @@ if TYPE_CHECKING:
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 lets the system choose.")
 @FOLDER
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that serve the port; 1 by default.")
 @click.option("--tokens-file", type=click.Path(path_type=Path), help="File of access tokens; sets auth.mode=tokens.")
 @click.option(
     "--log-format",
     type=click.Choice([form.value for form in LogFormat]),
     help="How log lines look; on a terminal: console.",
 )
-def serve(
-    host: str | None, port: int | None, folder: Path | None, tokens_file: Path | None, log_format: str | None
-) -> None:
+def serve(**options: Any) -> None:
     """Run the server until SIGTERM or Ctrl-C; a second signal hurries."""
-    import asyncio
-
     from staging_server.logs import configured
-    from staging_server.serving import serve as run_server
 
     with plain_errors():
-        settings = settings_of(host=host, port=port, folder=folder, tokens_file=tokens_file, log_format=log_format)
-        plain = settings.logs.format is LogFormat.CONSOLE or (log_format is None and sys.stderr.isatty())
-        with configured(level=settings.logs.level, plain=plain):
-            asyncio.run(run_server(settings, started=lambda server: _say_started(server, settings)))
+        settings = settings_of(**options)
+        if options["log_format"] is None and sys.stderr.isatty():
+            console = settings.logs.model_copy(update={"format": LogFormat.CONSOLE})
+            settings = settings.model_copy(update={"logs": console})
+        with (
+            _metrics_of(settings),
+            configured(level=settings.logs.level, plain=settings.logs.format is LogFormat.CONSOLE),
+        ):
+            _run(settings)
+
+
+@contextmanager
+def _metrics_of(settings: "Settings") -> Iterator[None]:
+    """Make room for the numbers of all workers, if there are some; before anything imports prometheus-client."""
+    from staging_server.metrics_folder import metrics_folder
+    from staging_server.settings import share_metrics
+
+    if settings.workers == 1:
+        share_metrics(None)
+        yield
+        return
+    with metrics_folder(settings.storage.folder) as folder:
+        share_metrics(folder)
+        yield
+
+
+def _run(settings: "Settings") -> None:
+    import asyncio
+
+    from staging_server.serving import serve as run_server
+
+    asyncio.run(run_server(settings, started=lambda server: _say_started(server, settings)))
 
 
 def _say_started(server: "RunningServer", settings: "Settings") -> None:
@@ -47,5 +73,5 @@ def _say_started(server: "RunningServer", settings: "Settings") -> None:
 
     structlog.get_logger("server").info(
         "listening", url=server.url, auth_mode=str(settings.auth.mode), folder=str(settings.storage.folder.absolute()),
-        version=VERSION,
+        workers=settings.workers, version=VERSION,
     )  # fmt: skip

@@ -5,19 +5,21 @@ import re
 from functools import lru_cache
 from typing import Final, TypeVar
 
+import msgspec
 from aiohttp import hdrs, web
 
-from staging_protocol.api import BundleState, Lease, NewBundle, Pin, Report
+from staging_protocol.api import BundleState, Lease, NewBundle, Pin, Report, ShortText
+from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NotFound
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind
 from staging_protocol.owners import OwnerReference, check_owner
 from staging_protocol.wire import decode
 from staging_server.answers import json_answer, json_bytes, no_content
-from staging_server.blob_response import BlobResponse
 from staging_server.bodies import read_json, read_struct
 from staging_server.exchange import Exchange
-from staging_server.preconditions import select
+from staging_server.sending.blob_response import BlobResponse
+from staging_server.sending.preconditions import select
 
 T = TypeVar("T")
 
@@ -73,7 +75,10 @@ async def manifest(exchange: Exchange) -> web.Response:
     bundles = exchange.parts.bundles
     body = await bundles.manifest_body(exchange.tenant, exchange.bundle)
     await bundles.touch(exchange.tenant, exchange.bundle, caller=exchange.caller, size=len(body))
-    return json_bytes(body)
+    answer = json_bytes(body)
+    # Names and digests of everything else are in it: pods check that it is what was sent (RFC 9530).
+    answer.headers["Repr-Digest"] = Digest.of(body).repr_digest
+    return answer
 
 
 async def file(exchange: Exchange) -> web.StreamResponse:
@@ -83,8 +88,9 @@ async def file(exchange: Exchange) -> web.StreamResponse:
     stored = await parts.bundles.find_file(tenant, bundle, kind=kind, name=name)
     selection = select(request.method, request.headers, etag=stored.digest.etag, size=stored.size)
     response = BlobResponse(
-        digest=stored.digest, name=name, selection=selection, open_blob=lambda: parts.blobs.open(stored.key)
-    )
+        digest=stored.digest, name=name, selection=selection, open_blob=lambda: parts.blobs.open(stored.key),
+        owner=tenant,
+    )  # fmt: skip
     try:
         await exchange.send(response)
     finally:
@@ -159,7 +165,7 @@ async def _page(exchange: Exchange, *, everything: bool) -> web.Response:
         None if everything else exchange.tenant,
         cursor=query.get("cursor"),
         limit=_limit(query.get("limit"), most=exchange.parts.settings.limits.page_size),
-        application=query.get("application"),
+        application=_application(query.get("application")),
         state=_state(query.get("state")),
     )
     return json_answer(page)
@@ -172,6 +178,14 @@ def _limit(text: str | None, *, most: int) -> int:
         msg = f"limit is a number from 1 to {most}"
         raise InvalidRequest(msg)
     return min(int(text), most)
+
+
+def _application(text: str | None) -> str | None:
+    try:
+        return msgspec.convert(text, ShortText | None)
+    except msgspec.ValidationError as error:
+        msg = f"no application is called that: {error}"
+        raise InvalidRequest(msg) from error
 
 
 def _state(text: str | None) -> BundleState | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from staging_protocol.api import BundleState
@@ -23,11 +23,16 @@ from staging_server.metadata.tables import STORED, blobs, bundle_files, bundles,
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import micros
 
+# Open bundles are few, those of a tenant may be many.  SQLite takes the index of the open ones only when their state is
+# written into the statement, not bound, and when the sign hides the index of the tenant from it.
+_IS_OPEN: Final = bundles.c.state == literal_column(f"'{BundleState.OPEN.value}'")
+_TENANT_ID: Final = literal_column("+bundles.tenant_id", Integer)
+
 _OPEN_WANTS: Final = (
     select(bundle_files.c.size)
     .join(bundles, bundles.c.number == bundle_files.c.bundle)
-    .join(tenants, tenants.c.id == bundles.c.tenant_id)
-    .where(bundle_files.c.digest == bindparam("digest"), bundles.c.state == BundleState.OPEN.value, OF_TENANT)
+    .join(tenants, tenants.c.id == _TENANT_ID)
+    .where(bundle_files.c.digest == bindparam("digest"), _IS_OPEN, OF_TENANT)
     .distinct()
 )
 _HELD_SIZE: Final = (
@@ -36,7 +41,7 @@ _HELD_SIZE: Final = (
     .join(tenants, tenants.c.id == tenant_blobs.c.tenant_id)
     .where(blobs.c.digest == bindparam("digest"), blobs.c.state == STORED, OF_TENANT)
 )
-_TENANT: Final = select(tenants.c.id).where(OF_TENANT)
+TENANT_ID: Final = select(tenants.c.id).where(OF_TENANT)
 _BEGIN: Final = insert(uploads)
 _END: Final = delete(uploads).where(uploads.c.id == bindparam("upload"))
 _LOCKED: Final = select(blobs).where(blobs.c.digest == bindparam("of_digest")).with_for_update()
@@ -50,8 +55,8 @@ _OWN: Final = upsert(tenant_blobs).on_conflict_do_nothing()
 _ARRIVED: Final = (
     update(bundles)
     .where(
-        bundles.c.tenant_id == bindparam("of_tenant"),
-        bundles.c.state == BundleState.OPEN.value,
+        bindparam("of_tenant") == _TENANT_ID,
+        _IS_OPEN,
         exists().where(
             and_(bundle_files.c.bundle == bundles.c.number, bundle_files.c.digest == bindparam("of_digest"))
         ),
@@ -118,7 +123,7 @@ def begin_upload(connection: Connection, arrival: Arrival) -> None:
         _BEGIN,
         {
             "id": str(arrival.upload),
-            "tenant_id": connection.execute(_TENANT, tenant_parameters(arrival.tenant)).scalar_one(),
+            "tenant_id": connection.execute(TENANT_ID, tenant_parameters(arrival.tenant)).scalar_one(),
             "digest": str(arrival.digest),
             "key": str(arrival.key),
             "started_at": micros(arrival.now),
@@ -127,11 +132,18 @@ def begin_upload(connection: Connection, arrival: Arrival) -> None:
 
 
 def store_blob(connection: Connection, arrival: Arrival) -> bool:
+    """Do what `name_blob` does, and end the upload; when that is False, its row stays until `end_upload`."""
+    kept = name_blob(connection, arrival)
+    if kept:
+        connection.execute(_END, {"upload": str(arrival.upload)})
+    return kept
+
+
+def name_blob(connection: Connection, arrival: Arrival) -> bool:
     """Make the bytes under the key of `arrival` a blob of its tenant; they are verified and durable.
 
     Returns:
-        Whether the row names this key now.  False: the same bytes were stored already, and these are to be removed;
-        then the upload's row stays until `end_upload`.
+        Whether the row names this key now.  False: the same bytes were stored already, and these are to be removed.
 
     Raises:
         BlobNotWanted: nobody wants it any more; the bytes are to be removed.
@@ -147,7 +159,6 @@ def store_blob(connection: Connection, arrival: Arrival) -> bool:
         connection.execute(
             _STORE, {"of_digest": str(arrival.digest), "new_size": arrival.size, "new_key": str(arrival.key)}
         )
-        connection.execute(_END, {"upload": str(arrival.upload)})
     elif row.unused_since is not None:
         connection.execute(_IN_USE, {"of_digest": str(arrival.digest)})
     if wish.held is None:
@@ -171,7 +182,7 @@ def is_named(connection: Connection, key: BlobKey) -> bool:
 
 
 def _give(connection: Connection, arrival: Arrival) -> None:
-    tenant_id = connection.execute(_TENANT, tenant_parameters(arrival.tenant)).scalar_one()
+    tenant_id = connection.execute(TENANT_ID, tenant_parameters(arrival.tenant)).scalar_one()
     now = micros(arrival.now)
     of_blob = {"of_tenant": tenant_id, "of_digest": str(arrival.digest), "arrived": arrival.size}
     connection.execute(_OWN, {"tenant_id": tenant_id, "digest": str(arrival.digest), "last_used": now})

@@ -3,7 +3,8 @@
     blob_size   bytes of the blobs that the tenant holds
     reserved    bytes that its open bundles still want
 
-Under a quota the blobs that no bundle of the tenant has make room first, the longest unused before the others.
+Under a quota count also the bytes of uploads in parts whose bundle has ended (`unclaimed`).  They make room first, then
+the blobs that no bundle of the tenant has, the longest unused before the others.
 """
 
 from collections.abc import Sequence
@@ -18,27 +19,26 @@ from staging_protocol.errors import QuotaExceeded
 from staging_server.metadata.base import Contention
 from staging_server.metadata.blob_deletion import give_up_unused
 from staging_server.metadata.tables import tenants
+from staging_server.metadata.unclaimed import SIZE as UNCLAIMED
+from staging_server.metadata.unclaimed import end_oldest
 
-_NO_QUOTA: Final = 2**62
-
-_RESERVE: Final = (
+_COUNT: Final = (
     update(tenants)
-    .where(
-        tenants.c.id == bindparam("tenant_id"),
-        tenants.c.bundles + bindparam("count") <= bindparam("max_bundles"),
-        # Who wants no bytes is not refused for bytes, even when the quota was lowered below what is there.
-        or_(
-            bindparam("more_reserved") == 0,
-            tenants.c.blob_size + tenants.c.reserved + bindparam("more_reserved") <= bindparam("quota"),
-        ),
-    )
+    .where(tenants.c.id == bindparam("tenant_id"), tenants.c.bundles + bindparam("count") <= bindparam("max_bundles"))
     .values(
         bundles=tenants.c.bundles + bindparam("count"),
         bundle_size=tenants.c.bundle_size + bindparam("more_size"),
         reserved=tenants.c.reserved + bindparam("more_reserved"),
     )
 )
-_STANDING: Final = select(tenants).where(tenants.c.id == bindparam("tenant_id"))
+_RESERVE: Final = _COUNT.where(
+    # Who wants no bytes is not refused for bytes, even when the quota was lowered below what is there.
+    or_(
+        bindparam("more_reserved") == 0,
+        tenants.c.blob_size + tenants.c.reserved + UNCLAIMED + bindparam("more_reserved") <= bindparam("quota"),
+    )
+)
+_STANDING: Final = select(tenants, UNCLAIMED.label("unclaimed")).where(tenants.c.id == bindparam("tenant_id"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,31 +72,30 @@ def reserve(connection: Connection, demands: Sequence[Demand]) -> None:
 
 def _try(connection: Connection, demands: Sequence[Demand]) -> bool:
     first = demands[0]
-    result = connection.execute(
-        _RESERVE,
-        {
-            "tenant_id": first.tenant_id,
-            "count": len(demands),
-            "more_size": sum(demand.size for demand in demands),
-            "more_reserved": sum(demand.reserved for demand in demands),
-            "max_bundles": first.max_bundles,
-            "quota": _NO_QUOTA if first.quota is None else first.quota,
-        },
-    )
-    return result.rowcount == 1
+    parameters = {
+        "tenant_id": first.tenant_id,
+        "count": len(demands),
+        "more_size": sum(demand.size for demand in demands),
+        "more_reserved": sum(demand.reserved for demand in demands),
+        "max_bundles": first.max_bundles,
+    }
+    if first.quota is None:
+        return connection.execute(_COUNT, parameters).rowcount == 1
+    return connection.execute(_RESERVE, {**parameters, "quota": first.quota}).rowcount == 1
 
 
 def _make_room(connection: Connection, demand: Demand) -> None:
     standing = connection.execute(_STANDING, {"tenant_id": demand.tenant_id}).one()
-    if standing.bundles + 1 > demand.max_bundles:
+    if demand.quota is None or standing.bundles + 1 > demand.max_bundles:
         msg = f"the namespace has {standing.bundles} bundles and may have {demand.max_bundles}; delete some"
         raise QuotaExceeded(msg)
-    quota = _NO_QUOTA if demand.quota is None else demand.quota
-    short = standing.blob_size + standing.reserved + demand.reserved - quota
-    give_up_unused(connection, tenant_id=demand.tenant_id, at_least=short, now=demand.now)
+    taken = standing.blob_size + standing.reserved + standing.unclaimed
+    short = taken + demand.reserved - demand.quota
+    end_oldest(connection, tenant_id=demand.tenant_id, size=short, now=demand.now)
+    give_up_unused(connection, tenant_id=demand.tenant_id, at_least=short - int(standing.unclaimed), now=demand.now)
     if not _try(connection, [demand]):
         msg = (
-            f"{demand.reserved} more bytes do not fit into the quota of the namespace: {quota} bytes, "
+            f"{demand.reserved} more bytes do not fit into the quota of the namespace: {demand.quota} bytes, "
             f"{standing.blob_size} stored and {standing.reserved} reserved by open bundles"
         )
         raise QuotaExceeded(msg)

@@ -14,7 +14,7 @@ _BATCH: Final = 1000
 
 _STALE: Final = (
     select(uploads.c.id, uploads.c.key)
-    .where(uploads.c.started_at <= bindparam("until"))
+    .where(uploads.c.started_at <= bindparam("until"), uploads.c.state.is_(None))
     .order_by(uploads.c.started_at)
     .limit(_BATCH)
 )
@@ -50,5 +50,5 @@ def drop_old(connection: Connection, ages: Ages) -> bool:
 
 
 def find_stale_uploads(connection: Connection, until: int) -> list[tuple[UploadId, BlobKey]]:
-    """Return uploads that began at `until` or before and did not end: a query."""
+    """Return uploads of whole blobs that began at `until` or before and did not end: a query."""
     return [(UploadId(row.id), BlobKey(row.key)) for row in connection.execute(_STALE, {"until": until})]

@@ -11,6 +11,13 @@ key; its `state` says what that means:
     stored     the bytes lie under `key`
     deleting   a sweep removes the bytes; answered as wanted, and an upload may make it `stored` again under a new key
 
+An `uploads` row stands for bytes on their way.  That of a whole blob lives as long as its request; an upload that comes
+in parts has a `state`, and all the columns behind it:
+
+    open       more may come; `epoch` grows with each request that writes, and only the newest may change anything
+    complete   the blob is stored; the row is kept so that a client whose answer was lost learns it
+    ended      cancelled, expired or wrong: gone for everybody, and its bytes are being removed
+
 `tenant_blobs` says who may use a stored blob without bringing the bytes.  Times are microseconds UTC (`times`).
 Numbers of bundles, reports and audit rows are made by `numbers` and grow with time, so they are the order of lists and
 the cursor of pages.  All names of constraints are fixed, so that migrations can speak of them.
@@ -37,6 +44,10 @@ from sqlalchemy import (
 WANTED: Final = "wanted"
 STORED: Final = "stored"
 DELETING: Final = "deleting"
+
+OPEN: Final = "open"
+COMPLETE: Final = "complete"
+ENDED: Final = "ended"
 
 schema = MetaData(
     naming_convention={
@@ -211,7 +222,32 @@ uploads = Table(
     Column("digest", String(71), nullable=False),
     Column("key", String(160), nullable=False),
     _time("started_at"),
+    Column("state", String(8), nullable=True),
+    _size(nullable=True),
+    # Bytes that came, as of the last look: for the quota, not for the offset.
+    _size("arrived", nullable=True),
+    Column("created_by", String(253), nullable=True),
+    Column("epoch", BigInteger, nullable=True),
+    _time("last_activity_at", nullable=True),
     Index("ix_uploads_started_at", "started_at"),
+)
+Index(
+    "ix_uploads_last_activity_at",
+    uploads.c.last_activity_at,
+    sqlite_where=uploads.c.last_activity_at.is_not(None),
+    postgresql_where=uploads.c.last_activity_at.is_not(None),
+)
+Index(
+    "ix_uploads_open",
+    uploads.c.tenant_id,
+    sqlite_where=uploads.c.state == text("'open'"),
+    postgresql_where=uploads.c.state == text("'open'"),
+)
+Index(
+    "ix_uploads_ended",
+    uploads.c.id,
+    sqlite_where=uploads.c.state == text("'ended'"),
+    postgresql_where=uploads.c.state == text("'ended'"),
 )
 
 tombstones = Table(

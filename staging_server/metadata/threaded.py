@@ -29,8 +29,8 @@ _STATEMENTS: Final = 500
 class ThreadedDatabase:
     """A SQLite file.  Made by `open_threaded`, ended by `close`."""
 
-    def __init__(self, path: Path, *, settings: StorageSettings) -> None:
-        url = URL.create("sqlite+pysqlite", database=str(path))
+    def __init__(self, path: Path, *, settings: StorageSettings, read_only: bool = False) -> None:
+        url = _read_only(path) if read_only else URL.create("sqlite+pysqlite", database=str(path))
         self._engine = create_engine(url, poolclass=NullPool, query_cache_size=_STATEMENTS,
                                      connect_args={"check_same_thread": False})  # fmt: skip
         event.listen(self._engine, "connect", _Connect(settings))
@@ -89,6 +89,10 @@ class ThreadedDatabase:
     def _read(self, query: Query[Argument, Result], argument: Argument) -> Result:
         with _Translated():
             return query(self._connection(), argument)
+
+
+def _read_only(path: Path) -> URL:
+    return URL.create("sqlite+pysqlite", database=path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
 
 
 def _roll_back(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from staging_protocol.printable import printable
 from submission.commands.options import Output
 from submission.commands.tables import print_table
 
@@ -24,7 +25,7 @@ def print_bundles(bundles: "Iterable[Bundle]") -> None:
 
 def print_explanation(explanation: "Explanation") -> None:
     """Print why a bundle is there, and the reports of its init containers."""
-    click.echo(explanation.verdict)
+    click.echo(printable(explanation.verdict))
     print_table(
         ("CLAIM", "HOLDS", "UNTIL", "DETAIL"),
         [
@@ -61,7 +62,7 @@ def print_bundle(bundle: "Bundle", *, output: Output) -> None:
         return
     for name, value in fields.items():
         if value is not None:
-            click.echo(f"{name.replace('_', ' '):<17} {_in_a_line(value)}")
+            click.echo(f"{name.replace('_', ' '):<17} {printable(_in_a_line(value))}")
 
 
 def _in_a_line(value: object) -> str:

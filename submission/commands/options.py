@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from staging_protocol.errors import InvalidRequest, StagingError, Terminated
+from staging_protocol.printable import printable
 from submission.progress import ProgressStyle
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Failed(click.ClickException):
         """Print to standard error: one line, or one JSON object in the shape of the API's problems."""
         error = self._error
         if not self._as_json:
-            click.echo(f"spark-staging: {error.detail}", file=file or sys.stderr)
+            click.echo(f"spark-staging: {printable(error.detail, lines=True)}", file=file or sys.stderr)
             return
         problem = {
             "title": error.title,

@@ -40,6 +40,9 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     Local files are uploaded unless the server has their content; remote URIs are kept in the bundle's manifest;
     local: URIs are in the container already and are left alone.
 
+    Ctrl-C deletes the open bundle and keeps what was uploaded, also the beginning of a file larger than 8 MiB.
+    The same command goes on from there; after a lost connection or a restart of the server it does so by itself.
+
     \b
     Examples:
       spark-staging stage --jars 'lib/*.jar' --files data.csv app.jar
@@ -125,6 +128,7 @@ def staged_fields(staged: "Staged", *, show_token: bool) -> dict[str, object]:
         ],
         "remote": [str(item.uri) for item in staged.classified.remote],
         "bytes_staged": staged.bytes_staged,
+        "bytes_resumed": staged.bytes_resumed,
         "bytes_held": staged.bytes_held,
         "seconds": round(staged.seconds, 3),
         "requests": staged.requests,
@@ -147,6 +151,8 @@ def print_staged(staged: "Staged", *, output: Output, show_token: bool) -> None:
     click.echo(f"expires     {staged.expires_at.isoformat(timespec='seconds')}")
     click.echo(f"files       {len(staged.files)} staged, {len(staged.classified.remote)} remote")
     click.echo(f"uploaded    {staged.bytes_staged} bytes ({in_words(staged.bytes_staged)})")
+    if staged.bytes_resumed:
+        click.echo(f"resumed     {staged.bytes_resumed} bytes ({in_words(staged.bytes_resumed)}) of them")
     click.echo(f"held        {staged.bytes_held} bytes ({in_words(staged.bytes_held)})")
     click.echo(f"took        {staged.seconds:.2f} s, {staged.requests} {_plural('request', staged.requests)}")
     if show_token:

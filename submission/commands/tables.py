@@ -5,9 +5,12 @@ from collections.abc import Sequence
 
 import click
 
+from staging_protocol.printable import printable
+
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print `rows` under `headings` to standard output."""
+    """Print `rows` under `headings` to standard output; cells may hold text that others wrote."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(headings, rows)
         return

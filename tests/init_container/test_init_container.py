@@ -167,7 +167,7 @@ def test_a_second_run_moves_nothing(pod: Pod) -> None:
     pod.run()
     assert pod.run()[0] == 0
     assert (pod.message().files, pod.message().reused) == (0, 1)
-    assert [request for request in pod.server.requests if request[1] == path] == [("GET", path, "bytes=0-2")]
+    assert [request for request in pod.server.requests if request[1] == path] == [("GET", path, None)]
 
 
 def test_it_asks_for_the_manifest_and_each_file_once_on_one_connection(pod: Pod) -> None:
@@ -228,6 +228,22 @@ def test_a_busy_server_is_asked_again_for_the_manifest(pod: Pod) -> None:
     code, log = pod.run()
     assert code == 0
     assert [line["event"] for line in log] == ["trying again", "resolved"]
+
+
+def test_a_manifest_that_was_changed_on_its_way_is_asked_for_again(pod: Pod) -> None:
+    path = pod.stage(Kind.JAR, "a.jar", b"jar")
+
+    def spoil(handler: faults.Handler) -> None:
+        sent = handler.owner.files[f"{pod.path}/manifest"]
+        seen = sent.replace(b'"target":"a.jar"', b'"target":"b.jar"')
+        assert seen != sent
+        handler.answer(200, seen, Repr_Digest=Digest.of(sent).repr_digest)
+
+    pod.server.faults[f"{pod.path}/manifest"] = [spoil]
+    code, log = pod.run()
+    assert code == 0, log
+    assert pod.tree() == {"var/spark-data/spark-jars/a.jar"}
+    assert [request[1] for request in pod.server.requests].count(path) == 1
 
 
 def test_a_lost_report_does_not_change_the_exit_code(pod: Pod) -> None:

@@ -240,6 +240,18 @@ def chunked(content: bytes) -> Fault:
     return fault
 
 
+def without_size(content: bytes) -> Fault:
+    """Answer without a size: the end of the connection is the end of the body."""
+
+    def fault(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    return fault
+
+
 def _half(handler: Handler, count: int) -> None:
     content = handler.owner.files[handler.path]
     start, stop = handler.asked(len(content))

@@ -3,6 +3,7 @@
 import os
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from resolver.parallelism import START
 from resolver.run import Silent
 from resolver.settings import ResolveSettings, RetrySettings
+from staging_io.files import sole_writer
 from staging_io.http import HttpClient, HttpSettings
 from staging_protocol.digests import Digest
 from staging_protocol.errors import (
     DeadlineExceeded,
     Denied,
     DigestMismatch,
+    InvalidRequest,
     NotFound,
+    RequestInProgress,
     SourceChanged,
     SourceUnavailable,
     StagingError,
@@ -63,7 +67,7 @@ def test_what_arrived_of_a_part_is_not_asked_for_again(resolving: Resolving, fau
     uri = faulty.put("a.jar", SMALL)
     faulty.faults["/a.jar"] = [faults.truncate(after=3000)]
     resolving(entry(uri, "a.jar", content=SMALL))
-    assert [span for _, _, span in faulty.requests] == ["bytes=0-4999", "bytes=3000-4999"]
+    assert [span for _, _, span in faulty.requests] == [None, "bytes=3000-4999"]
 
 
 def test_a_source_that_moves_on_is_not_given_up(resolving: Resolving, faulty: FaultyServer) -> None:
@@ -178,6 +182,22 @@ def test_a_body_without_a_size_is_taken_as_it_comes(resolving: Resolving, faulty
     faulty.faults["/a.jar"] = [faults.chunked(CONTENT)]
     (resolved,) = resolving(entry(uri, "a.jar", content=CONTENT if known else None))
     assert (resolved.digest, resolved.size) == (Digest.of(CONTENT), len(CONTENT))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_body_that_only_the_connection_ends_needs_a_digest(
+    resolving: Resolving, faulty: FaultyServer, *, known: bool
+) -> None:
+    uri = faulty.put("a.jar", CONTENT)
+    faulty.faults["/a.jar"] = [faults.without_size(CONTENT[:20_000]), faults.without_size(CONTENT)]
+    if known:
+        resolving(entry(uri, "a.jar", content=CONTENT))
+        assert (resolving.folder / "a.jar").read_bytes() == CONTENT
+        return
+    with pytest.raises(InvalidRequest) as caught:
+        resolving(entry(uri, "a.jar"))
+    assert "digest" in caught.value.detail
+    assert resolving.names() == set()
 
 
 def test_an_announced_size_that_is_too_large_never_makes_a_file(resolving: Resolving, faulty: FaultyServer) -> None:
@@ -305,3 +325,29 @@ def test_an_old_file_stays_until_the_new_one_is_whole(resolving: Resolving, faul
     resolving(entry(uri, "a.jar", content=SMALL))
     assert seen == [b"old"]
     assert (resolving.folder / "a.jar").read_bytes() == SMALL
+
+
+def test_nobody_else_begins_while_a_thread_of_an_ended_run_may_still_write(
+    resolving: Resolving, faulty: FaultyServer
+) -> None:
+    one = entry(faulty.put("a.jar", SMALL), "a.jar", content=SMALL)
+    faulty.faults["/a.jar"] = [faults.stall(after=2000)]
+    with pytest.raises(DeadlineExceeded):
+        resolving(one, settings=ResolveSettings(deadline=0.3))
+    with pytest.raises(RequestInProgress):
+        resolving(one)
+    faulty.over.set()  # the stalled read ends, and with it the thread
+    deadline = time.monotonic() + 20
+    while not _is_free(resolving.folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    resolving(one)
+    assert (resolving.folder / "a.jar").read_bytes() == SMALL
+
+
+def _is_free(folder: Path) -> bool:
+    try:
+        with sole_writer(folder):
+            return True
+    except RequestInProgress:
+        return False

@@ -82,3 +82,8 @@ def test_nothing_is_decided_before_a_window_is_over() -> None:
 )
 def test_parts_of_large_files_are_larger(size: int, parts: int) -> None:
     assert part_size_for(size, smallest=8 * MIB) == parts
+
+
+def test_one_file_alone_begins_with_few_threads() -> None:
+    assert [Parallelism(maximum=16, files=files).limit for files in (0, 1, 4, 8, 2000)] == [2, 2, 4, START, START]
+    assert Parallelism(maximum=1, files=1).limit == 1

@@ -44,7 +44,8 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} {listen} backlog=4096;
+    {tls}
     root {root};
     {locations}
   }}
@@ -58,6 +59,19 @@ class NginxMissing(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class NginxTls:
+    """PEM files of a certificate for 127.0.0.1, with its chain, and of its key; TLS 1.3 only."""
+
+    certificate: Path
+    key: Path
+
+    @property
+    def directives(self) -> str:
+        """What stands inside the `server` block."""
+        return f"ssl_certificate {self.certificate}; ssl_certificate_key {self.key}; ssl_protocols TLSv1.3;"
+
+
+@dataclass(frozen=True, slots=True)
 class Nginx:
     """A running nginx; `root` is the folder that it serves, `pid` that of the master process."""
 
@@ -65,11 +79,12 @@ class Nginx:
     port: int
     root: Path
     access_log: Path
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Where the root of the server is."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 def find_nginx() -> Path | None:
@@ -99,7 +114,13 @@ def fetch_nginx() -> Path:
 
 @contextmanager
 def running_nginx(
-    folder: Path, *, locations: str = "location / { }", more: str = "", workers: str = "1", access_log: bool = True
+    folder: Path,
+    *,
+    locations: str = "location / { }",
+    more: str = "",
+    workers: str = "1",
+    access_log: bool = True,
+    tls: NginxTls | None = None,
 ) -> Iterator[Nginx]:
     """Run nginx over `folder/www` on a free port until the block ends.
 
@@ -113,7 +134,7 @@ def running_nginx(
     log = folder / "access.log"
     configuration = _CONFIGURATION.format(
         folder=folder, port=port, root=root, workers=workers, locations=locations, more=more,
-        access_log=log if access_log else "off",
+        access_log=log if access_log else "off", listen="ssl" if tls else "", tls=tls.directives if tls else "",
         # Started by root, workers would be an account that may not read the caller's folder.
         user="user root;" if os.geteuid() == 0 else "",
     )  # fmt: skip
@@ -122,7 +143,9 @@ def running_nginx(
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_until_it_listens(process, port=port, errors=folder / "error.log")
-        yield Nginx(pid=process.pid, port=port, root=root, access_log=log)
+        yield Nginx(
+            pid=process.pid, port=port, root=root, access_log=log, scheme="https" if tls else "http"
+        )  # fmt: skip
     finally:
         process.terminate()
         process.wait(_STOPPED_WITHIN)

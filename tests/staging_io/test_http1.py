@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -34,6 +35,13 @@ class Scripted:
                 one.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join()
+
+    def wait_until_left(self) -> None:
+        """Wait until the client has closed its connection; its end ends the loop that answers it."""
+        deadline = time.monotonic() + 10
+        while self._live.fileno() >= 0:
+            assert time.monotonic() < deadline, "the client keeps the connection"
+            time.sleep(0.005)
 
     def _serve(self) -> None:
         while True:
@@ -245,3 +253,13 @@ def test_a_proxy_is_used_but_for_direct_hosts(server: Scripted) -> None:
     with pytest.raises(SourceUnavailable), proxied.open("GET", "http://a.direct.example/a.jar"):
         pass
     proxied.close()
+
+
+def test_a_connection_that_is_left_after_the_end_is_closed(server: Scripted) -> None:
+    server.script = [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"] * 2
+    client = HttpClient(HttpSettings(stall_timeout=5))
+    answer = client.open("GET", f"{server.url}/a")
+    client.close()  # as the end of a run does while a thread still reads
+    assert answer.read() == b"hello"
+    answer.close()
+    server.wait_until_left()

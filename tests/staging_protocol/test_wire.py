@@ -46,6 +46,19 @@ def test_no_bytes_make_anything_but_a_value_or_an_invalid_request(data: bytes) -
         decode(data, into=NewBundle)
 
 
+@pytest.mark.parametrize("deep", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])
+@pytest.mark.parametrize("field", [b"files", b"unknown"])
+def test_json_that_is_nested_too_deeply_is_not_valid(field: bytes, deep: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"nested|Expected"):
+        decode(b'{"application":"a","%b":%b' % (field, deep), into=NewBundle)
+
+
+@pytest.mark.parametrize("name", ["a\0", "a\nb", "a\n", "\x1b[2J", "\x9b2J", "", "a" * 254])
+def test_a_name_that_is_shown_has_no_control_characters(name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        decode(encode(NewBundle(application=name)), into=NewBundle)
+
+
 def test_a_newer_peer_may_send_fields_that_we_do_not_know() -> None:
     assert decode(b'{"application":"a","since_v2":1}', into=NewBundle) == NewBundle(application="a")
 
@@ -66,6 +79,10 @@ def test_every_error_has_its_row_and_is_transient_or_permanent() -> None:
         (OwnerReference(api_version="apps/v1", kind="Deployment", name="x"), "cannot own"),
         (OwnerReference(api_version="v1", kind="Pod", name=""), "characters"),
         (OwnerReference(api_version="v1", kind="Pod", name="x" * 254), "characters"),
+        (OwnerReference(api_version="v1", kind="Pod", name="../x"), "characters"),
+        (OwnerReference(api_version="v1", kind="Pod", name="x\n"), "characters"),
+        (OwnerReference(api_version="v1", kind="Pod", name="x", uid="u\0"), "uid"),
+        (OwnerReference(api_version="v1", kind="Pod", name="x", uid="u" * 65), "uid"),
     ],
 )
 def test_what_cannot_own_a_bundle_is_refused(owner: OwnerReference, reason: str) -> None:

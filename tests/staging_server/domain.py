@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from staging_server.metadata.threaded import ThreadedDatabase
 from staging_server.parts import ServerParts, open_server_parts
 from staging_server.settings import Settings, StorageSettings
 from staging_server.tenants import Caller, Tenant
+from staging_server.uploads.receiving import Body
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RED = Tenant(namespace="red")
@@ -160,10 +161,39 @@ def new_file(content: bytes, *, name: str, kind: Kind = Kind.JAR) -> NewFile:
     return NewFile(kind=kind, name=FileName(name), size=len(content), digest=Digest.of(content))
 
 
-async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Yield `chunks`, as a request's body would."""
-    for chunk in chunks:
-        yield chunk
+class Pieces:
+    """A body that comes in these pieces, from a client that stays."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """See `Body.chunks`."""
+        return self._pieces
+
+    @contextlib.asynccontextmanager
+    async def straight(self, _size: int) -> AsyncIterator[None]:
+        """See `Body.straight`: there is no connection."""
+        yield None
+
+    @contextlib.contextmanager
+    def watch(self, _gone: Callable[[], None]) -> Iterator[None]:
+        """See `Presence.watch`."""
+        yield
+
+
+def chunks_of(*chunks: bytes) -> Pieces:
+    """Return a body of `chunks`."""
+
+    async def each() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+
+    return Pieces(each())
+
+
+def _is_body(pieces: Pieces) -> Body:
+    return pieces
 
 
 @functools.cache

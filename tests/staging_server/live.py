@@ -21,6 +21,7 @@ from staging_server.access_tokens import AccessToken, Verb, add_token
 from staging_server.logs import configured
 from staging_server.serving import RunningServer, running
 from staging_server.settings import Settings
+from staging_server.times import Clock, utc_now
 
 JSON = {"Content-Type": "application/json"}
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -158,17 +159,19 @@ def bundle_token(bundle: str | None = None) -> Token:
 
 
 @contextlib.asynccontextmanager
-async def live_server(folder: Path, *, token: str | None = None, **settings: Any) -> AsyncIterator[Live]:
+async def live_server(
+    folder: Path, *, token: str | None = None, clock: Clock = utc_now, **settings: Any
+) -> AsyncIterator[Live]:
     """Run a server with its data in `folder`; `settings` are groups as dictionaries."""
     storage: Any = {"folder": folder / "data", "synchronous": "normal", **settings.pop("storage", {})}
     values = Settings(port=0, storage=storage, **settings)
     log_file = folder / "server.log"
     with log_file.open("wb") as log, configured(level=values.logs.level, plain=False, descriptor=log.fileno()):
-        async with running(values) as server, aiohttp.ClientSession() as session:
+        async with running(values, clock=clock) as server, aiohttp.ClientSession() as session:
             # While it serves, the event loop never waits for a disk; starting and ending may.
             with blockbuster_ctx() as watch:
                 # `page_cache.warm` has looked that it does not wait.
-                watch.functions["os.sendfile"].can_block_in("staging_server/kernel_send.py", {"step"})
+                watch.functions["os.sendfile"].can_block_in("staging_server/sending/kernel.py", {"step"})
                 yield Live(server=server, session=session, token=token, log_file=log_file)
 
 

@@ -63,7 +63,7 @@ async def test_probes_tell_alive_from_ready(tmp_path: Path, monkeypatch: pytest.
     async with live_server(tmp_path) as live:
         assert (await live.call("GET", "/readyz")).body == b"ready\n"
         verbose = await live.call("GET", "/readyz?verbose")
-        assert verbose.body.decode().splitlines() == ["[+]draining ok", "[+]database ok", "[+]space ok", "ready"]
+        assert verbose.body.decode().splitlines() == ["[+]draining ok", "[+]database ok", "[+]blobs ok", "ready"]
 
         async def fail(*_: Any) -> Any:
             msg = "the database does not answer"

@@ -11,19 +11,27 @@ import pytest
 import trustme
 
 from staging_server.metrics import Metrics
+from staging_server.uploads import request_body
 from tests.staging_server.live import BYTES, Live, digest_of, eventually, live_server, new_file, read_head
 
 _LARGE = os.urandom(1024) * 3000 + b"the end"
+_AT_ONCE = b"\1\0\0\0\0\0\0\0"
 _GET = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def put_head(content: bytes, *, size: int | None = None, more: str = "") -> bytes:
+def put_head(content: bytes, *, size: int | None = None, more: str = "", namespace: str = "team-a") -> bytes:
     """Return the head of an upload of `content`."""
     return (
-        f"PUT /v1/namespaces/team-a/blobs/{digest_of(content)} HTTP/1.1\r\nHost: localhost\r\n"
+        f"PUT /v1/namespaces/{namespace}/blobs/{digest_of(content)} HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: {BYTES['Content-Type']}\r\nContent-Length: {len(content) if size is None else size}\r\n"
         f"{more}\r\n"
     ).encode()
+
+
+@pytest.fixture(params=["straight", "by chunks"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bodies go either way; what is promised does not depend on it."""
+    monkeypatch.setattr(request_body, "_WORTH", 0 if request.param == "straight" else 2**60)
 
 
 @pytest.fixture
@@ -148,7 +156,7 @@ async def test_a_client_that_breaks_off_leaves_nothing(tmp_path: Path, taken: li
             await eventually(lambda: bool(taken))
             if how == "reset":
                 connection = writer.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 writer.transport.abort()
             else:
                 writer.write_eof()
@@ -201,3 +209,78 @@ async def test_an_upload_that_is_cut_off_at_the_end_leaves_nothing(tmp_path: Pat
     writer.close()
     await writer.wait_closed()
     assert await nothing_is_left(live, tmp_path)
+
+
+async def _head_of_upload(writer: asyncio.StreamWriter, content: bytes, *, namespace: str = "team-a") -> None:
+    writer.write(put_head(content, more="Expect: 100-continue\r\n", namespace=namespace))
+    await writer.drain()
+
+
+async def test_who_waits_for_a_place_is_not_asked_for_its_bytes(tmp_path: Path) -> None:
+    other = _LARGE[::-1]
+    async with live_server(tmp_path, limits={"uploads_in_flight": 1}) as live:
+        await live.create(new_file(_LARGE), new_file(other, name="b.jar"))
+        async with live.raw() as (first, to_first), live.raw() as (second, to_second):
+            to_first.write(put_head(_LARGE) + _LARGE[:2_000_000])
+            uploads = live.server.state.parts.uploads
+            await eventually(lambda: uploads.in_flight == 1)
+            await _head_of_upload(to_second, other)
+            await eventually(lambda: uploads.waiting == 1)
+            to_first.write(_LARGE[2_000_000:])
+            assert (await read_head(first))[0] == 201
+            assert await second.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            to_second.write(other + _GET)
+            assert [(await read_head(second))[0] for _ in range(2)] == [201, 200]
+
+
+@pytest.mark.parametrize(("sent", "resets"), [(0, False), (50_000, False), (2_000_000, True)])
+async def test_who_leaves_while_it_waits_leaves_the_queue(tmp_path: Path, sent: int, *, resets: bool) -> None:
+    # Who ends in an orderly way with much unsent behind a full window is noticed only when its bytes are read.
+    async with live_server(tmp_path, limits={"uploads_in_flight": 1}) as live:
+        other = _LARGE[::-1]
+        await live.create(new_file(_LARGE), new_file(other, name="b.jar"))
+        uploads = live.server.state.parts.uploads
+        async with live.raw() as (first, to_first):
+            to_first.write(put_head(_LARGE) + _LARGE[:2_000_000])
+            await eventually(lambda: uploads.in_flight == 1)
+            async with live.raw() as (_, to_second):
+                to_second.write(put_head(other) + other[:sent])
+                await eventually(lambda: uploads.waiting == 1)
+                if resets:
+                    to_second.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                to_second.transport.abort()
+                await eventually(lambda: uploads.waiting == 0)
+            to_first.write(_LARGE[2_000_000:])
+            assert (await read_head(first))[0] == 201
+
+
+async def test_a_leaving_server_sends_waiting_uploads_away(tmp_path: Path) -> None:
+    async with live_server(tmp_path, limits={"uploads_in_flight": 1}) as live:
+        other = _LARGE[::-1]
+        await live.create(new_file(_LARGE), new_file(other, name="b.jar"))
+        uploads = live.server.state.parts.uploads
+        async with live.raw() as (first, to_first), live.raw() as (second, to_second):
+            to_first.write(put_head(_LARGE) + _LARGE[:2_000_000])
+            await eventually(lambda: uploads.in_flight == 1)
+            await _head_of_upload(to_second, other)
+            await eventually(lambda: uploads.waiting == 1)
+            uploads.drain()
+            status, fields = await read_head(second)
+            assert (status, fields["Connection"]) == (503, "close")
+            assert fields["Retry-After"]
+            to_first.write(_LARGE[2_000_000:])
+            assert (await read_head(first))[0] == 201
+
+
+async def test_many_uploads_of_two_namespaces_at_once_all_succeed(tmp_path: Path) -> None:
+    limits = {"uploads_in_flight": 4, "uploads_per_namespace": 2}
+    contents = [number.to_bytes(2, "big") * 300_000 for number in range(30)]
+    async with live_server(tmp_path, limits=limits) as live:
+        for namespace in ("team-a", "team-b"):
+            files = [new_file(content, name=f"{number}.jar") for number, content in enumerate(contents)]
+            await live.create(*files, namespace=namespace)
+        answers = await asyncio.gather(
+            *(live.put(content, namespace=namespace) for namespace in ("team-a", "team-b") for content in contents)
+        )
+        assert {answer.status for answer in answers} <= {201, 204}
+        assert live.server.state.parts.uploads.in_flight == 0

@@ -10,9 +10,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import ClauseElement, Connection, create_engine, text
 
 from staging_protocol.errors import InvalidRequest
+from staging_server.metadata import arrivals
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.migrations import migrate
 from staging_server.metadata.store import DATABASE_FILE, open_metadata
@@ -98,3 +99,15 @@ async def test_a_url_of_another_database_is_refused(tmp_path: Path, url: str) ->
     with pytest.raises(InvalidRequest, match=r"storage\.database_url"):
         async with open_metadata(StorageSettings(folder=tmp_path, database_url=SecretStr(url))):
             pass
+
+
+@pytest.mark.parametrize("statement", [arrivals._OPEN_WANTS, arrivals._ARRIVED])
+def test_an_upload_does_not_look_through_all_bundles_of_its_namespace(statement: ClauseElement) -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        schema.create_all(connection)
+        compiled = str(statement.compile(dialect=engine.dialect))
+        steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", (1,) * compiled.count("?")).all()
+    engine.dispose()
+    plan = [step.detail for step in steps]
+    assert not [step for step in plan if "ix_bundles_tenant_id" in step or step == "SCAN bundles"], plan

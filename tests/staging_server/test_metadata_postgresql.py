@@ -7,24 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from staging_protocol.api import Lease, Outcome, Pin, Report
-from staging_protocol.errors import BundleExpired, TransientError
+from staging_protocol.errors import BundleExpired, DigestMismatch, NotFound, TransientError
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import Token
 from staging_server.metadata import creation
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import open_metadata
-from staging_server.metadata.tables import blobs
+from staging_server.metadata.tables import blobs, schema, uploads
 from staging_server.settings import StorageSettings
 from tests.conftest import missing
 from tests.contracts.metadata_store import MetadataContract
+from tests.contracts.upload_take_over import TakeOverContract, Two
 from tests.staging_server import postgresql
 from tests.staging_server.domain import ALICE, BLUE, RED, Domain, open_domain
+from tests.staging_server.parts_domain import append, begin, offset_of
 
 pytestmark = pytest.mark.services
 
@@ -56,8 +60,53 @@ async def metadata(url: str, tmp_path: Path) -> AsyncIterator[Metadata]:
         yield opened
 
 
+@pytest.fixture
+async def two(url: str, tmp_path: Path) -> AsyncIterator[Two]:
+    async with open_domain(tmp_path, database_url=url) as one, open_domain(tmp_path, database_url=url) as other:
+        yield one, other
+
+
 class TestPostgresql(MetadataContract):
     pass
+
+
+class TestTwoOnPostgresql(TakeOverContract):
+    pass
+
+
+async def test_uploads_in_parts_on_postgresql(url: str, tmp_path: Path) -> None:
+    quota = {"namespace_size": 100, "open_uploads_per_namespace": 2}
+    async with open_domain(tmp_path, database_url=url, limits=quota, retention={"upload_keep": 3600}) as domain:
+        contents = [bytes([letter]) * 30 for letter in b"abc"]
+        over = await domain.create(*contents[:2])
+        first, second = [await begin(domain, content) for content in contents[:2]]
+        for upload, content in ((first, contents[0]), (second, contents[1])):
+            await append(domain, upload, content[:20])
+            domain.clock.move(minutes=1)
+        await domain.parts.bundles.delete(RED, over.id, caller=ALICE)
+        await domain.create(b"d" * 70)  # the first one makes room
+        with pytest.raises(NotFound):
+            await offset_of(domain, first)
+        assert await offset_of(domain, second) == 20
+        assert await domain.parts.resumable.usage() == (1, 20)
+        domain.clock.move(hours=1)
+        await domain.sweep()
+        assert (await domain.upload_files(), await domain.count(uploads)) == ([], 0)
+        last = await begin(domain, b"d" * 70)
+        with pytest.raises(DigestMismatch):
+            await append(domain, last, b"e" * 70, complete=True)
+        again = await begin(domain, b"d" * 70)
+        await append(domain, again, b"d" * 70, complete=True)
+        assert (await domain.parts.resumable.standing(RED, again, caller=ALICE)).state.complete
+        await domain.parts.resumable.cancel(RED, again, caller=ALICE, anybody=False)
+        assert len(await domain.stored_files()) == 1
+
+
+async def test_the_migrations_make_the_tables_that_the_code_uses(metadata: Metadata) -> None:
+    def differences(connection: Connection, _nothing: None) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), schema))
+
+    assert await metadata.read(differences, None) == []
 
 
 async def test_a_whole_life_on_postgresql(url: str, tmp_path: Path) -> None:

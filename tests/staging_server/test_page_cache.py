@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from staging_server import page_cache
+from staging_server.sending import page_cache
 
 
 async def test_a_cold_stretch_is_read_by_a_thread_and_a_warm_one_is_not(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from staging_protocol.errors import PreconditionFailed, RangeNotSatisfiable
-from staging_server.preconditions import Selection, Unsatisfiable, select
+from staging_server.sending.preconditions import Selection, Unsatisfiable, select
 
 _ETAG = '"sha256:aa"'
 

@@ -280,7 +280,7 @@ async def test_a_file_that_no_row_names_is_swept_and_a_blob_is_not(domain: Domai
             os.utime(path, (0, 0))
 
     await asyncio.to_thread(leave)
-    await domain.parts.sweeper.remove_strays(folders=256)
+    await domain.parts.sweeper.leftovers.remove_strays(folders=256)
     assert len(await domain.stored_files()) == 1
     assert await domain.read(created) == b"named"
 
@@ -352,7 +352,9 @@ async def test_a_sweep_looks_at_what_is_due_by_an_index(domain: Domain) -> None:
         "SELECT * FROM bundles WHERE next_check <= 1 ORDER BY next_check LIMIT 5",
         "SELECT * FROM blobs WHERE unused_since < 1 AND state = 'stored' ORDER BY unused_since LIMIT 5",
         "SELECT * FROM tenant_blobs WHERE last_used <= 1 ORDER BY last_used LIMIT 5",
-        "SELECT * FROM uploads WHERE started_at <= 1 ORDER BY started_at LIMIT 5",
+        "SELECT * FROM uploads WHERE started_at <= 1 AND state IS NULL ORDER BY started_at LIMIT 5",
+        "SELECT * FROM uploads WHERE last_activity_at <= 1 AND state != 'ended' ORDER BY last_activity_at LIMIT 5",
+        "SELECT * FROM uploads WHERE state = 'ended' LIMIT 5",
         "SELECT id FROM tombstones WHERE ended_at <= 1 ORDER BY ended_at LIMIT 5",
         "SELECT number FROM audit WHERE at <= 1 ORDER BY at LIMIT 5",
     )

@@ -19,7 +19,7 @@ from staging_protocol.errors import (
 )
 from staging_server.blobs.base import Space
 from staging_server.metadata.tables import blobs, tenant_blobs, uploads
-from tests.staging_server.domain import ALICE, BLUE, RED, Domain, chunks_of, open_domain
+from tests.staging_server.domain import ALICE, BLUE, RED, Domain, Pieces, chunks_of, open_domain
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ async def test_an_upload_that_nobody_wants_is_refused_before_its_bytes(domain: D
         yield b""
 
     with pytest.raises(BlobNotWanted):
-        await domain.parts.uploads.put(RED, Digest.of(b"x"), 1, never(), caller=ALICE)
+        await domain.parts.uploads.put(RED, Digest.of(b"x"), 1, Pieces(never()), caller=ALICE)
     await domain.create(b"x", tenant=BLUE)
     with pytest.raises(BlobNotWanted):
-        await domain.parts.uploads.put(RED, Digest.of(b"x"), 1, never(), caller=ALICE)
+        await domain.parts.uploads.put(RED, Digest.of(b"x"), 1, Pieces(never()), caller=ALICE)
 
 
 async def test_a_size_that_no_bundle_named_is_refused(domain: Domain) -> None:
@@ -115,7 +115,7 @@ async def test_an_upload_whose_bundle_ended_meanwhile_leaves_nothing(domain: Dom
         yield b"ent"
 
     with pytest.raises(BlobNotWanted):
-        await domain.parts.uploads.put(RED, Digest.of(b"content"), 7, slow(), caller=ALICE)
+        await domain.parts.uploads.put(RED, Digest.of(b"content"), 7, Pieces(slow()), caller=ALICE)
     assert await nothing_is_left(domain)
 
 
@@ -128,7 +128,9 @@ async def test_a_client_that_goes_away_leaves_nothing(domain: Domain) -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(domain.parts.uploads.put(RED, Digest.of(b"content"), 7, stalling(), caller=ALICE))
+    task = asyncio.create_task(
+        domain.parts.uploads.put(RED, Digest.of(b"content"), 7, Pieces(stalling()), caller=ALICE)
+    )
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -155,7 +157,7 @@ async def test_a_cancel_at_any_step_leaves_a_blob_or_nothing(domain: Domain) -> 
 
 
 async def test_places_are_limited_for_all_and_for_each_namespace(tmp_path: Path) -> None:
-    limits = {"uploads_in_flight": 2, "uploads_per_namespace": 1}
+    limits = {"uploads_in_flight": 2, "uploads_per_namespace": 1, "upload_wait": 0.1}
     async with open_domain(tmp_path, limits=limits) as domain:
         for tenant in (RED, BLUE):
             await domain.create(b"1", b"2", tenant=tenant)
@@ -167,7 +169,7 @@ async def test_places_are_limited_for_all_and_for_each_namespace(tmp_path: Path)
             yield b"1"
 
         put = domain.parts.uploads.put
-        first = asyncio.create_task(put(RED, Digest.of(b"1"), 1, held_open(), caller=ALICE))
+        first = asyncio.create_task(put(RED, Digest.of(b"1"), 1, Pieces(held_open()), caller=ALICE))
         await begun.wait()
         with pytest.raises(TooManyRequests) as refused:
             await domain.put(b"2")

@@ -15,11 +15,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-import urllib3
 from click import ClickException
 
-from staging_io.http import HttpClient
+from staging_io.http import HttpClient, HttpSettings
 from staging_io.staging import StagingClient
+from staging_protocol.errors import SourceUnavailable
 from staging_protocol.tokens import Token
 from submission.cli import cli
 
@@ -57,37 +57,67 @@ class Server:
         return StagingClient(url=self.url, token=token, http=self.http)
 
 
+class ServerProcess:
+    """A server over `folder`, on one port, that can be killed and started again."""
+
+    def __init__(self, folder: Path, *, authority: Path | None = None, **settings: str) -> None:
+        """Make one; with TLS, `authority` is the file of who issued its certificate."""
+        self._folder = folder
+        self._settings = settings
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._authority = None if authority is None else str(authority)
+        self.url = f"{'http' if authority is None else 'https'}://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_STAGING")},  # noqa: TID251 - a child's
+            "SPARK_STAGING_SERVER_PORT": str(self._port),
+            "SPARK_STAGING_SERVER_STORAGE__FOLDER": str(self._folder / "data"),
+            **self._settings,
+        }
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [PROGRAMS / "spark-staging-server", "serve"], env=environment, stdout=log, stderr=log
+            )
+        until(self._is_ready, what="the server")
+        assert (self._folder / "data").is_dir(), "the server keeps its data elsewhere: a setting was renamed"
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=DEADLINE)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "server.log").read_text()
+        http = HttpClient(HttpSettings(ca_file=self._authority))
+        try:
+            with http.open("GET", f"{self.url}/readyz") as answer:
+                return answer.status == 200
+        except SourceUnavailable:
+            return False
+        finally:
+            http.close()
+
+
 def serve(folder: Path, **settings: str) -> Iterator[Server]:
     """Run a server until the generator is closed."""
-    port = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SPARK_STAGING")},  # noqa: TID251 - a child's
-        "SPARK_STAGING_SERVER_PORT": str(port),
-        "SPARK_STAGING_SERVER_STORAGE__FOLDER": str(folder / "data"),
-        **settings,
-    }
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            [PROGRAMS / "spark-staging-server", "serve"], env=environment, stdout=log, stderr=log
-        )
-    url = f"http://127.0.0.1:{port}"
-    http = HttpClient()
-
-    def ready() -> bool:
-        assert process.poll() is None, (folder / "server.log").read_text()
-        try:
-            return bool(urllib3.request("GET", f"{url}/readyz", retries=False).status == 200)
-        except urllib3.exceptions.HTTPError:
-            return False
-
+    process, http = ServerProcess(folder, authority=None, **settings), HttpClient()
     try:
-        until(ready, what="the server")
-        assert (folder / "data").is_dir(), "the server keeps its data elsewhere: a setting was renamed"
-        yield Server(url=url, data=folder / "data", http=http)
+        process.start()
+        yield Server(url=process.url, data=folder / "data", http=http)
     finally:
         http.close()
-        process.terminate()
-        process.wait(timeout=DEADLINE)
+        process.stop()
 
 
 @pytest.fixture(scope="session")
@@ -108,9 +138,12 @@ class Command:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    def line(self, *arguments: str) -> list[str]:
+        return [str(PROGRAMS / "spark-staging"), *arguments]
+
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [PROGRAMS / "spark-staging", *arguments],
+            self.line(*arguments),
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -120,7 +153,7 @@ class Command:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [PROGRAMS / "spark-staging", *arguments],
+            self.line(*arguments),
             cwd=self.folder,
             env=self.environment,
             text=True,

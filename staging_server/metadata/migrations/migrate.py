@@ -3,6 +3,7 @@
 The usual start finds the newest version with one query and does not even import Alembic.
 """
 
+import sqlite3
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +11,9 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from staging_protocol.errors import InvalidRequest, Unavailable
+from staging_protocol.errors import InvalidRequest, NoSpace, Unavailable
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The newest step in `versions/`; a test keeps the two together."""
 
 _LOCK: Final = 0x5354_4147_494E_4701
@@ -75,6 +76,9 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _translate(error: SQLAlchemyError | OSError) -> InvalidRequest | Unavailable:
+def _translate(error: SQLAlchemyError | OSError) -> NoSpace | Unavailable:
+    original = getattr(error, "orig", None)
+    if getattr(original, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return NoSpace("the disk of the database is full; free some")
     detail = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     return Unavailable(f"the database cannot be opened: {detail}", retry_after=5)

@@ -1,0 +1,61 @@
+"""kill -9 before every step of every operation, one after another, over one folder that lives through all of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash.ledger import CutOff, Ledger
+from tests.crash.lives import KILLED, Nursery, Server
+from tests.crash.remains import Remains
+from tests.crash.scenarios import SCENARIOS, Scenario
+
+_MOST = 400
+"""Steps of one operation; more means that the process never reaches the end of it."""
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_a_kill_at_any_step_loses_nothing_and_leaves_nothing(
+    scenario: Scenario, forks: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    server = Server(nursery=forks, folder=tmp_path)
+    ledger = Ledger(server.url, namespace=scenario.name)
+    remains = Remains(server.data)
+    kills = 0
+    for step in range(1, _MOST, scenario.every):
+        if _dies_at(step, scenario, server=server, ledger=ledger):
+            kills += 1
+            look_after_crash(server, ledger, remains)
+        else:
+            break
+    else:
+        pytest.fail("it never came to its end")
+    server.end()
+    ledger.close()
+    record_property("kills", kills)
+    assert kills > 0
+
+
+def _dies_at(step: int, scenario: Scenario, *, server: Server, ledger: Ledger) -> bool:
+    """Run the operation in a life that ends before the given step; False when it has fewer steps."""
+    life = server.life if server.life is not None and server.life.code is None else server.start()
+    job = scenario.prepare(ledger)
+    life.arm(at=step)
+    try:
+        scenario.act(ledger, job)
+        life.disarm()
+    except (CutOff, ConnectionError):
+        assert life.wait() == KILLED, server.said()
+        return True
+    return False
+
+
+def look_after_crash(server: Server, ledger: Ledger, remains: Remains) -> None:
+    """Start again on what is left: everything acknowledged holds, and one sweep leaves only what is named."""
+    resuming = ledger.uploads
+    remains.age(but=resuming)
+    server.start()
+    ledger.settle()
+    ledger.prune(keep=4)
+    ledger.sweep()
+    remains.check(resuming=resuming)

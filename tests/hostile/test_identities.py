@@ -1,0 +1,224 @@
+"""Every route, as everybody who has something, but not the right thing.  The table of routes makes the requests."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+import pytest_asyncio
+
+from staging_protocol.digests import Digest
+from staging_protocol.tokens import BundleId, Token
+from staging_server.access_tokens import Verb
+from staging_server.route import Route
+from staging_server.routes import routes_table
+from tests.hostile.remains import holdings
+from tests.staging_server.live import (
+    Answer,
+    Live,
+    access_token,
+    bundle_token,
+    digest_of,
+    live_server,
+    new_file,
+)
+
+_GUARDED: Final = tuple(route for route in routes_table() if not route.rule.anyone)
+_OF_BUNDLES: Final = tuple(route for route in _GUARDED if "{bundle}" in route.path)
+_FOR_TOKENS: Final = tuple(route for route in _GUARDED if route.rule.bundle_token)
+_OF_TENANTS: Final = tuple(route for route in _GUARDED if "{namespace}" in route.path)
+
+module_loop = pytest.mark.asyncio(loop_scope="module")
+each_route = pytest.mark.parametrize("route", _GUARDED, ids=lambda route: route.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Town:
+    """Two tenants: `red` has a bundle, a blob and an upload that is under way; `blue` has every right at home."""
+
+    live: Live
+    red: str
+    blue: str
+    bundle: str
+    token: str
+    other_token: str
+    ended: str
+    ended_token: str
+    upload: str
+
+    def path(self, route: Route, *, namespace: str = "red", bundle: str | None = None) -> str:
+        """Return the path of a route to what `red` has.  A new kind of placeholder has to be decided here."""
+        return route.path.format(
+            namespace=namespace, bundle=bundle or self.bundle, upload=self.upload, digest=digest_of(b"content"),
+            kind="jar", name="a.jar",
+        )  # fmt: skip
+
+    async def ask(self, route: Route, *, path: str | None = None, **headers: str) -> Answer:
+        """Send a request with a body of the right type, so that nothing but the identity is wrong."""
+        kind = {"Content-Type": _type(route), "Upload-Offset": "0", "Upload-Complete": "?0", "Upload-Length": "7"}
+        digest = {"Repr-Digest": Digest.of(b"content").repr_digest}
+        has_body = route.request is not None
+        fields = {**(kind | digest if has_body else {}), "Authorization": "", **headers}
+        data = (b"content" if isinstance(route.request, str) else _body(route)) if has_body else None
+        return await self.live.call(route.method, path or self.path(route), data=data, headers=fields)
+
+
+def _type(route: Route) -> str:
+    return str(route.request) if isinstance(route.request, str) else "application/json"
+
+
+_BODIES: Final = {
+    "createBundle": b'{"application":"a"}',
+    "addReport": b'{"outcome":"failed","role":"r","pod":"p","exit_code":1,"seconds":1}',
+    "bindBundle": b'{"api_version":"v1","kind":"Pod","name":"p"}',
+    "leaseBundle": b'{"seconds":60}',
+    "pinBundle": b'{"reason":"mine"}',
+    "sweep": b'{"dry_run":true}',
+}
+
+
+def _body(route: Route) -> bytes:
+    return _BODIES[route.name]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    folder = tmp_path_factory.mktemp("town")
+    tokens = folder / "tokens.json"
+    red = access_token(tokens, verbs=tuple(Verb), namespaces=("red",))
+    blue = access_token(tokens, verbs=tuple(Verb), namespaces=("blue",))
+    auth = {"mode": "tokens", "tokens_file": tokens}
+    async with live_server(folder, token=red.text, auth=auth) as live:
+        made = await live.staged(b"content", namespace="red")
+        other = await live.staged(b"content", name="b.jar", namespace="red")
+        ended = await live.staged(b"content", name="c.jar", namespace="red")
+        assert (await live.call("DELETE", f"/v1/namespaces/red/bundles/{ended['id']}")).status == 204
+        yield Town(
+            live=live, red=red.text, blue=blue.text, bundle=made["id"], token=made["token"],
+            other_token=other["token"], ended=ended["id"], ended_token=ended["token"], upload=await _begin(live),
+        )  # fmt: skip
+
+
+async def _begin(live: Live) -> str:
+    await live.create(new_file(b"wanted", name="w.jar"), namespace="red")
+    fields = {
+        "Content-Type": "application/partial-upload", "Upload-Length": "6", "Upload-Complete": "?0",
+        "Repr-Digest": Digest.of(b"wanted").repr_digest,
+    }  # fmt: skip
+    answer = await live.call("POST", "/v1/namespaces/red/uploads", data=b"", headers=fields)
+    return answer.headers["Location"].rpartition("/")[2]
+
+
+def _refused(answer: Answer, route: Route, status: int, code: str) -> bool:
+    if answer.status != status or answer.headers["Content-Type"] != "application/problem+json":
+        return False
+    return route.method == "HEAD" or answer.json["code"] == code
+
+
+def test_every_route_that_takes_json_has_a_body_here() -> None:
+    wanting = {route.name for route in _GUARDED if route.request is not None and not isinstance(route.request, str)}
+    assert wanting == _BODIES.keys()
+
+
+@module_loop
+@pytest.mark.parametrize("route", _OF_TENANTS, ids=lambda route: route.name)
+async def test_all_rights_of_another_namespace_open_nothing(town: Town, route: Route) -> None:
+    before = await holdings(town.live)
+    answer = await town.ask(route, Authorization=f"Bearer {town.blue}")
+    assert _refused(answer, route, 403, "denied"), answer
+    assert await holdings(town.live) == before
+
+
+_FINDS_NOTHING: Final = {
+    "createBundle": 201, "listBundlesOfNamespace": 200,  # of its own namespace
+    "putBlob": 409, "createUpload": 409,  # nobody there wants the blob, though the server has it
+}  # fmt: skip
+
+
+@module_loop
+@pytest.mark.parametrize("route", _OF_TENANTS, ids=lambda route: route.name)
+async def test_what_another_tenant_has_is_unknown_at_home(town: Town, route: Route) -> None:
+    """`blue` may do everything in `blue`, and names what `red` has."""
+    answer = await town.ask(route, path=town.path(route, namespace="blue"), Authorization=f"Bearer {town.blue}")
+    wanted = _FINDS_NOTHING.get(route.name, 404)
+    assert answer.status == wanted, (route.name, answer)
+    if "{bundle}" in route.path:
+        unknown = str(BundleId.generate())
+        other = await town.ask(
+            route, path=town.path(route, namespace="blue", bundle=unknown), Authorization=f"Bearer {town.blue}"
+        )
+        assert _plain(answer, hide=town.bundle) == _plain(other, hide=unknown)
+
+
+def _plain(answer: Answer, *, hide: str) -> bytes:
+    """Return the body without what differs between any two requests."""
+    return re.sub(rb'"request_id":"[^"]*"', b"", answer.body.replace(hide.encode(), b"<id>"))
+
+
+def _wrong_tokens(town: Town) -> dict[str, str]:
+    good = town.token
+    return {
+        "of another bundle": town.other_token,
+        "of nobody": bundle_token(town.bundle).text,
+        "ended": town.ended_token,
+        "cut at the end": good[:-1],
+        "cut at the begin": good[1:],
+        "cut to its id": good[:30],
+        "one letter changed": good[:40] + ("a" if good[40] != "a" else "b") + good[41:],
+        "upper case": good.upper(),
+        "with more": good + "0",
+        "twice": good + good,
+        "as an access token": good.replace("sst_", "ssa_"),
+        "with the id of another": Token.parse(good).text.replace(town.bundle, town.ended),
+        "its hash": Token.parse(good).hash,
+    }
+
+
+@module_loop
+@each_route
+async def test_no_wrong_token_opens_a_route(town: Town, route: Route) -> None:
+    known = {"of another bundle", "of nobody", "ended"}
+    for name, token in _wrong_tokens(town).items():
+        answer = await town.ask(route, Authorization=f"Bearer {token}")
+        if name not in known:
+            wanted = (401, "unauthenticated")
+        elif route.rule.bundle_token:
+            wanted = (404, "not-found")
+        else:
+            wanted = (403, "denied")
+        assert _refused(answer, route, *wanted), (name, answer)
+        assert token not in answer.body.decode()
+
+
+@module_loop
+@each_route
+async def test_a_token_counts_in_its_header_only(town: Town, route: Route) -> None:
+    for token in (town.red, town.token):
+        path = town.path(route)
+        for query in (f"?access_token={token}", f"?token={token}", f"?authorization=Bearer%20{token}"):
+            assert _refused(await town.ask(route, path=path + query), route, 401, "unauthenticated"), query
+        for field in ("Cookie", "X-Auth-Token", "X-Access-Token", "Proxy-Authorization", "X-Forwarded-Authorization"):
+            answer = await town.ask(route, **{field: f"Bearer {token}"})
+            assert _refused(answer, route, 401, "unauthenticated"), field
+    assert town.token not in town.live.logs()
+    assert town.red not in town.live.logs()
+
+
+@module_loop
+@pytest.mark.parametrize("route", _OF_BUNDLES, ids=lambda route: route.name)
+async def test_the_token_of_an_ended_bundle_opens_nothing_any_more(town: Town, route: Route) -> None:
+    answer = await town.ask(
+        route, path=town.path(route, bundle=town.ended), Authorization=f"Bearer {town.ended_token}"
+    )  # fmt: skip
+    wanted = (410, "bundle-expired") if route.rule.bundle_token else (403, "denied")
+    assert _refused(answer, route, *wanted), answer
+
+
+@module_loop
+@pytest.mark.parametrize("route", _FOR_TOKENS, ids=lambda route: route.name)
+async def test_the_right_token_opens_its_own_namespace_only(town: Town, route: Route) -> None:
+    right = await town.ask(route, Authorization=f"Bearer {town.token}")
+    assert right.status in {200, 204}, right
+    path = town.path(route, namespace="blue")
+    assert _refused(await town.ask(route, path=path, Authorization=f"Bearer {town.token}"), route, 404, "not-found")
