@@ -1,8 +1,9 @@
 """Sends a file over TLS, where the kernel cannot encrypt for us: read, encrypted and sent in pieces that stay in cache.
 
 What a large answer costs here is moving memory: from the page cache, through OpenSSL, into its buffer, out of it, into
-the socket.  In pieces that fit into the processor's cache, with one buffer for all of them, that is half as dear as in
-pieces of a MiB, each read by a thread into memory of its own.  A thread reads only what is not in the page cache.
+the socket.  In pieces that fit into the processor's cache, with one buffer for all of them, that costs less than
+pieces of a MiB, each read by a thread into memory of its own (benchmark `get-tls`).  A thread reads only what is not in
+the page cache.
 """
 
 import asyncio

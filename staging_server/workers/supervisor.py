@@ -25,6 +25,9 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 """Seconds before a child that ended is started again; doubled each time, until one has lived for the longest."""
 
+_READY_WITHIN: Final = 15.0
+"""Seconds for one worker to start; one that is stuck is ended, and another one is started."""
+
 _STARTED_WITHIN: Final = 30.0
 """Seconds in which the start of the server waits for its children; they may come later."""
 
@@ -69,6 +72,11 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    def _end_if_stuck(self) -> None:
+        if not self.ready.is_set():
+            _log.error("worker is not ready in time and is started again", worker=self.name)
+            self.kill()
+
     async def _live(self) -> int:
         ours, theirs = channel_pair()
         try:
@@ -84,7 +92,9 @@ class Child:
             theirs.close()
         self._channel = Channel(ours, received=self._received, ended=self._ended)
         self.send(self._supervisor.start)
+        watchdog = asyncio.get_running_loop().call_later(_READY_WITHIN, self._end_if_stuck)
         code = await process.wait()
+        watchdog.cancel()
         self._ended()
         self._process = None
         self._supervisor.died(process.pid)

@@ -172,6 +172,7 @@ async def live_server(
             with blockbuster_ctx() as watch:
                 # `page_cache.warm` has looked that it does not wait.
                 watch.functions["os.sendfile"].can_block_in("staging_server/sending/kernel.py", {"step"})
+                watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", {"lock_data"})
                 yield Live(server=server, session=session, token=token, log_file=log_file)
 
 

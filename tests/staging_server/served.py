@@ -22,7 +22,7 @@ import psutil
 from tests.staging_server.live import BYTES, JSON, digest_of, new_file
 
 _ROOT = Path(__file__).parents[2]
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
