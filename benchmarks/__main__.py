@@ -18,7 +18,7 @@ from benchmarks.measure import OURS
 from benchmarks.processes import RunFailed, end_children
 from benchmarks.report import show, show_verdicts, write
 from benchmarks.scenario import MIB, Bench, Outcome, Scenario
-from benchmarks.scenarios import ALL
+from benchmarks.scenarios import ALL, ASKED_FOR
 from benchmarks.targets import SERVER_PSS, verdicts
 from tests.services.nginx import NginxMissing, fetch_nginx
 
@@ -39,7 +39,8 @@ def main() -> int:
     try:
         check_curl()
         nginx = fetch_nginx()
-        chosen = [scenario for scenario in ALL if scenario.name in (arguments.names or [one.name for one in ALL])]
+        names = arguments.names or [one.name for one in ALL]
+        chosen = [scenario for scenario in (*ALL, *ASKED_FOR) if scenario.name in names]
         _run(chosen, arguments=arguments, console=console, nginx=nginx)
     except (CurlMissing, NginxMissing, RunFailed) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -87,8 +88,9 @@ def _with_memory(outcome: Outcome) -> Outcome:
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure side by side with peers.")
-    names = [scenario.name for scenario in ALL]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(names)} (default: all)")
+    names = [scenario.name for scenario in (*ALL, *ASKED_FOR)]
+    listed = f"which of: {', '.join(names)} (default: all but the last)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=listed)
     parser.add_argument("--runs", type=int, help="counted rounds after the warm-up (default: 5, with --quick 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
     parser.add_argument("--data", type=Path, default=_DATA, help=f"folder for data, some 10 GB (default: {_DATA})")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import curl
+from benchmarks.certificates import make_certificates
 from benchmarks.data import random_file, random_files, settle
 from benchmarks.flames import Profiler, native_table, python_table
 from benchmarks.interrupts import end_on_signals
@@ -20,6 +21,7 @@ from benchmarks.processes import RunFailed, end_children, measure
 from benchmarks.scenario import GIB, KIB, MIB
 from benchmarks.scenarios.put import to_us
 from benchmarks.scenarios.stage import stage_files
+from benchmarks.scenarios.tls import to_us as to_us_over_tls
 from benchmarks.staging import FORGET, staging_server
 
 _DATA: Final = Path.home() / ".cache" / "spark-staging" / "benchmarks"
@@ -68,6 +70,17 @@ def _put(folder: Path, profiler: Profiler, size: int) -> None:
         with profiler.attached(ours.pid):
             for _ in range(3):
                 to_us(ours, file=file)
+
+
+def _put_tls(folder: Path, profiler: Profiler, size: int) -> None:
+    """Look at the server while one client uploads over TLS."""
+    certificates = make_certificates(folder / "tls")
+    with staging_server(folder, settings=FORGET, tls=certificates) as ours:
+        files = random_files(folder / "files", count=1, size=size, suffix=".jar")
+        to_us_over_tls(ours, files=files, ca=certificates.ca)
+        with profiler.attached(ours.pid):
+            for _ in range(3):
+                to_us_over_tls(ours, files=files, ca=certificates.ca)
 
 
 def _get(folder: Path, profiler: Profiler, size: int) -> None:
@@ -128,6 +141,7 @@ def _resolved(folder: Path, profiler: Profiler, *, count: int, size: int) -> Non
 _WORK: Final[Mapping[str, Callable[[Path, Profiler, int], None]]] = {
     "get": _get,
     "put": _put,
+    "put-tls": _put_tls,
     "resolve": _resolve,
     "resolve-small": _resolve_small,
     "resolve-small-server": _resolve_small_server,

@@ -18,7 +18,8 @@ from benchmarks.processes import RunFailed, running
 from staging_io.exchange import HttpSettings
 from staging_io.http import HttpClient, bearer
 from staging_io.staging import StagingClient
-from staging_protocol.api import NewBundle, NewFile, NewSweep
+from staging_protocol.api.creation import NewBundle, NewFile
+from staging_protocol.api.operators import NewSweep
 from staging_protocol.digests import Digest
 from staging_protocol.errors import SourceUnavailable, Unavailable
 from staging_protocol.filenames import FileName
@@ -83,7 +84,7 @@ class StagingServer:
     def manifest_request(self, bundle: Bundle) -> tuple[str, Mapping[str, str]]:
         """Return URL and headers that read a manifest."""
         url = f"{self.url}/v1/namespaces/{NAMESPACE}/bundles/{bundle.id}/manifest"
-        return url, bearer(bundle.token, url=url, allow_plain_http=False)
+        return url, bearer(bundle.token.text, url=url, allow_plain_http=False)
 
     def blob_url(self, digest: Digest, *, namespace: str = NAMESPACE) -> str:
         """Return where a wanted blob is PUT."""

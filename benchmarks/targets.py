@@ -88,7 +88,7 @@ TARGETS: Final = (
     Target(
         scenario="stage-small", figure="speed/curl to nginx",
         text="stage 2,000 x 100 KiB, against curl's parallel upload to nginx", at_least=0.5,
-        bounded_by="for each file: a row before and one after, fsync of file and folder",
+        bounded_by="fsync of each file, SHA-256 on both sides, start of the client",
     ),
     Target(scenario="resubmit", figure="requests", text="resubmission of 500 MB, requests", at_most=1),
     Target(scenario="resubmit", figure="bytes on the wire", text="resubmission, bytes both ways", at_most=10_000),

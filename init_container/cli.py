@@ -25,7 +25,7 @@ from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.logs import fields, log_to_stderr
 from staging_io.staging import StagingClient
-from staging_protocol.api import Report
+from staging_protocol.api.reports import Report
 from staging_protocol.errors import InternalError, StagingError
 
 _REPORT_PATIENCE: Final = 1.0
@@ -102,7 +102,7 @@ def _resolve(settings: InitSettings, *, client: StagingClient, http: HttpClient)
         folder_of=partial(folder_of, files_in=settings.files_in, root=settings.root),
         sources=Sources(
             http=partial(HttpSource, http, allow_plain_http=settings.allow_plain_http),
-            staged=partial(StagedSource, client, http=http, namespace=settings.namespace, bundle=settings.bundle),
+            staged=partial(StagedSource, client, namespace=settings.namespace, bundle=settings.bundle),
         ),
         settings=resolving,
         observer=watching,

@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from staging_io.bearers import TokenFile
 from staging_protocol import pod_contract
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.pod_contract import FilesIn, Role
-from staging_protocol.tokens import BundleId, Token
+from staging_protocol.tokens import BundleId
 
 ENV_DEADLINE: Final = "SPARK_STAGING_DEADLINE"
 ENV_CONNECTIONS: Final = "SPARK_STAGING_CONNECTIONS"
@@ -43,7 +44,7 @@ class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
         url: base URL of the staging server.
         namespace: namespace of the pod and of the bundle.
         bundle: the bundle to resolve.
-        token: opens the bundle.
+        token: opens the bundle; the pod's own token is replaced from time to time.
         role: driver or executor, for reports.
         files_in: where dependencies of kind `file` go.
         pod: name of the pod, for reports.
@@ -59,7 +60,7 @@ class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     namespace: str
     bundle: BundleId
-    token: Token
+    token: TokenFile
     role: Role
     files_in: FilesIn
     pod: str
@@ -131,13 +132,15 @@ def _url(text: str) -> str:
     return text
 
 
-def _token(path: Path) -> Token:
+def _token(path: Path) -> TokenFile:
+    """Return where the token is; it is read once here, so that what is wrong with the pod is told before anything."""
+    token = TokenFile(path)
     try:
-        return Token.parse(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        msg = f"cannot read the bundle's token from {path}: {reason}; is the Secret mounted?"
+        token.current()
+    except InvalidRequest as error:
+        msg = f"{error.detail}; is the pod's own token mounted, or the bundle's Secret?"
         raise InvalidRequest(msg) from error
+    return token
 
 
 def _one_of(kind: type[E], name: str, value: str) -> E:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from resolver.run import Resolved
-from staging_protocol.api import Outcome, Report
+from staging_protocol.api.reports import Outcome, Report
 from staging_protocol.errors import ExitCode, StagingError
 from staging_protocol.pod_contract import MAX_TERMINATION_MESSAGE
 from staging_protocol.wire import encode

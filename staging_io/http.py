@@ -15,7 +15,6 @@ from urllib.parse import SplitResult, urlsplit
 from staging_io.direct import DirectClient
 from staging_io.exchange import Answer, Body, HttpSettings
 from staging_protocol.errors import InvalidRequest, RefusedByPolicy
-from staging_protocol.tokens import Token
 
 if TYPE_CHECKING:
     import ssl
@@ -99,11 +98,11 @@ def goes_in_clear_text(url: SplitResult) -> bool:
     return url.scheme != "https" and url.hostname not in _LOOPBACK
 
 
-def bearer(token: Token, *, url: str, allow_plain_http: bool) -> dict[str, str]:
-    """Return the Authorization header for `url`.
+def bearer(secret: str, *, url: str, allow_plain_http: bool) -> dict[str, str]:
+    """Return the Authorization header with the token `secret` for `url`.
 
     Raises:
-        RefusedByPolicy: the token would travel readable to another machine, and no setting allows that.
+        RefusedByPolicy: it would travel readable to another machine, and no setting allows that.
     """
     parts = urlsplit(url)
     if goes_in_clear_text(parts) and not allow_plain_http:
@@ -112,7 +111,7 @@ def bearer(token: Token, *, url: str, allow_plain_http: bool) -> dict[str, str]:
             "use https, or set SPARK_STAGING_ALLOW_PLAIN_HTTP=true in a network that you trust"
         )
         raise RefusedByPolicy(msg)
-    return {"Authorization": f"Bearer {token.text}"}
+    return {"Authorization": f"Bearer {secret}"}
 
 
 def _split(url: str) -> SplitResult:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from staging_protocol.api import Problem
+from staging_protocol.api.problem import Problem
 from staging_protocol.errors import (
     ERRORS,
     BundleExpired,
@@ -41,6 +41,14 @@ def problem_error(response: Refusal, data: bytes) -> StagingError:
     listed = f" (missing: {', '.join(problem.missing)})" if problem.missing else ""
     detail = printable(problem.detail + listed)
     return kind_of_problem(detail, retry_after=retry_after(response.headers))
+
+
+def is_problem(data: bytes, *, code: str) -> bool:
+    """Whether a body is the server's own word that this went wrong."""
+    try:
+        return decode(data, into=Problem).code == code
+    except InvalidRequest:
+        return False
 
 
 def _unexplained(response: Refusal) -> StagingError:

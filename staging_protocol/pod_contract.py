@@ -2,7 +2,7 @@
 
     /var/spark-data/spark-jars|spark-files|spark-pyfiles   volume `spark-staging`, read-only for Spark
     /var/spark-work                                        volume `spark-work`, working folder of the Spark container
-    /var/run/secrets/spark-staging/token, ca.crt           Secret, in the init container only
+    /var/run/secrets/spark-staging/token, ca.crt           projected token, or Secret; in the init container only
     /etc/spark-staging/sources.json                        ConfigMap, only where a source needs settings
 
 Each dependency is in exactly one of these folders.  Archives are unpacked into the working folder.  Files are in the
@@ -18,11 +18,17 @@ from staging_protocol.tokens import BundleId
 
 LABEL: Final = "spark-staging.io/bundle"
 MANIFEST_ANNOTATION: Final = "spark-staging.io/manifest-digest"
+CA_ANNOTATION: Final = "spark-staging.io/ca"
+"""PEM text of the server's authority, which becomes `ca.crt` beside a projected token."""
+SERVER_ANNOTATION: Final = "spark-staging.io/server"
+"""URL for pods of the server whose token a Secret holds."""
 TOKEN_AUDIENCE: Final = "spark-staging"  # noqa: S105 - the audience of a token, not a token
 
 INIT_CONTAINER: Final = "spark-staging-init"
 DATA_VOLUME: Final = "spark-staging"
 WORK_VOLUME: Final = "spark-work"
+TOKEN_SECONDS: Final = 3600
+"""Life of a projected token; the kubelet replaces it after 80 % of it."""
 SECRET_VOLUME: Final = "spark-staging-token"  # noqa: S105 - the name of a volume
 NO_API_TOKEN_VOLUME: Final = "spark-staging-no-api-token"  # noqa: S105 - the name of a volume
 

@@ -58,6 +58,10 @@ class Activity:
         use.size += uses.size
         self._oldest = self._oldest or uses.last
 
+    def last_use(self, at: BundleAt) -> datetime | None:
+        """Return when a bundle was last used, as far as nobody has written it yet."""
+        return max((use.last for (used, _, _), use in self._uses.items() if used == at), default=None)
+
     def is_due(self, now: datetime) -> bool:
         """Tell whether the oldest use is a minute old."""
         return self._oldest is not None and now - self._oldest >= EVERY

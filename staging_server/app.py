@@ -8,10 +8,10 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as AiohttpHandler
 
-from staging_protocol.api import PodEndpoint
+from staging_protocol.api.info import PodEndpoint
 from staging_protocol.errors import NotFound, PermanentError, StagingError
 from staging_server.audit import Audit
-from staging_server.auth import Authenticator
+from staging_server.auth.opening import Gate
 from staging_server.bodies import defer_continue
 from staging_server.exchange import EXCHANGE, Exchange
 from staging_server.guard import admit
@@ -28,16 +28,13 @@ from staging_server.version import VERSION
 _log: Final = structlog.get_logger("http")
 
 
-def make_app(
-    parts: ServerParts, *, authenticator: Authenticator, metrics: Metrics, pods: PodEndpoint
-) -> web.Application:
+def make_app(parts: ServerParts, *, gate: Gate, metrics: Metrics, pods: PodEndpoint) -> web.Application:
     """Return the application on open `parts`."""
     audit = Audit(metadata=parts.metadata)
     app = web.Application(middlewares=[observe])
     routes = routes_table()
     app[STATE] = AppState(
-        parts=parts, authenticator=authenticator, metrics=metrics, pods=pods, version=VERSION,
-        description=_description(),
+        parts=parts, gate=gate, metrics=metrics, pods=pods, version=VERSION, description=_description(),
     )  # fmt: skip
     for route in routes:
         app.router.add_route(route.method, route.path, _endpoint(route, audit), expect_handler=defer_continue)
@@ -62,6 +59,8 @@ def _endpoint(route: Route, audit: Audit) -> AiohttpHandler:
         except PermanentError as error:
             await _note_refusal(audit, exchange, route, error)
             raise
+        if exchange.namespace is not None:
+            await exchange.find_tenant()
         return await route.handler(exchange)
 
     return endpoint
@@ -83,7 +82,7 @@ def _unknown(app: web.Application) -> AiohttpHandler:
     """Return the handler of everything that no route takes: 405 when another method would do, else 404."""
 
     async def unknown(request: web.Request) -> web.StreamResponse:
-        app[STATE].authenticator.check_origin(request.headers)
+        app[STATE].gate.authenticator.check_origin(request.headers)
         allowed = await _allowed_methods(app, request)
         if allowed:
             raise WrongMethod(request.method, allowed=frozenset(allowed))

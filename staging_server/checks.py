@@ -9,11 +9,12 @@ from typing import Final
 
 from staging_protocol.errors import StagingError
 from staging_server.access_tokens import read_tokens
+from staging_server.auth.own_rights import missing_rights
 from staging_server.connections.tls import check_tls
 from staging_server.metadata.store import database_file
 from staging_server.parts import pod_endpoint
 from staging_server.serving import check_settings
-from staging_server.settings import Settings
+from staging_server.settings import Connect, Settings
 from staging_server.sizes import human_size
 
 _ROOM: Final = 1024 * 1024 * 1024
@@ -56,6 +57,17 @@ def _tokens(settings: Settings) -> Finding:
     return Finding("tokens", f"{live} valid in {path}")
 
 
+def _kubernetes(settings: Settings) -> Finding:
+    connect = settings.kubernetes.connect
+    if connect is Connect.NO:
+        return Finding("kubernetes", "not used")
+    missing = missing_rights(settings)
+    if missing:
+        listed = ", ".join(map(str, missing))
+        return Finding("kubernetes", f"{connect}: may not {listed}", fix="apply deploy/kustomize/server-rights")
+    return Finding("kubernetes", f"{connect}: answers, and the server has its rights")
+
+
 def _folder(settings: Settings) -> Finding:
     folder = settings.storage.folder
     nearest = folder if folder.exists() else folder.absolute().parent
@@ -94,6 +106,7 @@ def _database(settings: Settings) -> Finding:
 _CHECKS: Final[dict[str, Callable[[Settings], Finding]]] = {
     "address": _address,
     "tokens": _tokens,
+    "kubernetes": _kubernetes,
     "folder": _folder,
     "space": _space,
     "database": _database,

@@ -1,4 +1,4 @@
-"""The command `spark-staging-server`: serve, sweep, migrate, check, and the file of access tokens.
+"""The command `spark-staging-server`: serve, sweep, policy, migrate, check, import, and the file of access tokens.
 
 Exit codes: 0 done; 2 usage, settings, or a start that cannot succeed; else that of the error.  An error is one plain
 line on standard error, without a traceback.
@@ -6,7 +6,9 @@ line on standard error, without a traceback.
 
 import click
 
+from staging_server.commands.import_report import import_report
 from staging_server.commands.maintenance import check, migrate, sweep
+from staging_server.commands.policy import policy
 from staging_server.commands.serve import serve
 from staging_server.commands.tokens import tokens
 
@@ -20,7 +22,7 @@ def main() -> None:
     """
 
 
-for _command in (serve, sweep, migrate, check, tokens):
+for _command in (serve, sweep, policy, migrate, check, import_report, tokens):
     main.add_command(_command)
 
 if __name__ == "__main__":

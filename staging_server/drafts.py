@@ -10,14 +10,15 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Final
 
-from staging_protocol.api import NewBundle
+from staging_protocol.api.creation import NewBundle
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, TargetCollision, TooLarge
 from staging_protocol.manifest import Kind, Manifest, ManifestEntry
 from staging_protocol.owners import check_owner
 from staging_protocol.uris import STAGED_SCHEME, DependencyUri, Locality
 from staging_protocol.wire import encode
-from staging_server.settings import LimitSettings, RetentionSettings
+from staging_server.policies import Policy
+from staging_server.settings import LimitSettings
 
 _WORK: Final = "work"
 _KEPT: Final = 64
@@ -38,8 +39,8 @@ class Draft:
 class Drafts:
     """Makes drafts, and keeps the last ones: a job that is submitted again has the body it had before."""
 
-    def __init__(self, *, limits: LimitSettings, retention: RetentionSettings) -> None:
-        self._draft = partial(draft, limits=limits, retention=retention)
+    def __init__(self, *, limits: LimitSettings) -> None:
+        self._draft = partial(draft, limits=limits)
         self._kept = lru_cache(maxsize=_KEPT)(self._draft)
 
     def of(self, body: NewBundle) -> Draft:
@@ -48,12 +49,12 @@ class Drafts:
         return self._kept(body) if entries <= _SMALL else self._draft(body)
 
 
-def draft(body: NewBundle, *, limits: LimitSettings, retention: RetentionSettings) -> Draft:
+def draft(body: NewBundle, *, limits: LimitSettings) -> Draft:
     """Check `body` and return what follows from it.
 
     Raises:
         TooLarge: too many entries, or too many bytes in one file or in all.
-        InvalidRequest: an entry, the owner or the time to live cannot be.
+        InvalidRequest: an entry or the owner cannot be.
         TargetCollision: two entries would be one file in the pod.
     """
     size = _checked_size(body, limits)
@@ -64,9 +65,18 @@ def draft(body: NewBundle, *, limits: LimitSettings, retention: RetentionSetting
     manifest = _manifest(body)
     _check_targets(manifest.entries)
     data = encode(manifest)
-    return Draft(
-        manifest=data, manifest_digest=Digest.of(data), size=size, time_to_live=_checked_time_to_live(body, retention)
-    )
+    return Draft(manifest=data, manifest_digest=Digest.of(data), size=size, time_to_live=_time_to_live(body))
+
+
+def check_time_to_live(draft: Draft, policy: Policy) -> None:
+    """Refuse a draft that asks for more than its namespace may have; raises InvalidRequest."""
+    asked, limit = draft.time_to_live, policy.max_time_to_live
+    if asked is not None and asked > limit:
+        msg = (
+            f"a bundle may live {limit.total_seconds():.0f} seconds without activity{policy.by('max_time_to_live')}, "
+            f"{asked.total_seconds():.0f} were asked for"
+        )
+        raise InvalidRequest(msg)
 
 
 def _checked_size(body: NewBundle, limits: LimitSettings) -> int:
@@ -130,11 +140,6 @@ def _name(entry: ManifestEntry) -> str:
     return f"{entry.kind} {DependencyUri.parse(entry.uri)}"
 
 
-def _checked_time_to_live(body: NewBundle, retention: RetentionSettings) -> timedelta | None:
+def _time_to_live(body: NewBundle) -> timedelta | None:
     asked = None if body.retention is None else body.retention.time_to_live
-    if asked is None:
-        return None
-    if asked > retention.max_time_to_live:
-        msg = f"a bundle may live {retention.max_time_to_live:.0f} seconds without activity, {asked} were asked for"
-        raise InvalidRequest(msg)
-    return timedelta(seconds=asked)
+    return None if asked is None else timedelta(seconds=asked)

@@ -8,6 +8,9 @@ from aiohttp import hdrs, web
 
 from staging_protocol.errors import InvalidRequest, NotFound
 from staging_protocol.tokens import BundleId
+from staging_server.access_tokens import Verb
+from staging_server.auth.base import Access
+from staging_server.auth.discretion import in_confidence
 from staging_server.namespaces import checked_namespace
 from staging_server.parts import ServerParts
 from staging_server.problems import REQUEST_ID_HEADER
@@ -27,7 +30,7 @@ class Exchange:
         request_id: the caller's own, or ours.
         route: the template of the path, for logs and metrics.
         caller: who asks; anonymous until the guard knows better.
-        operates: whether the caller is an operator, there.
+        access: their rights; None for bundle tokens, and where no credentials are needed.
         code: code of the error that ended the request.
     """
 
@@ -36,7 +39,7 @@ class Exchange:
     request_id: str
     route: str
     caller: Caller
-    operates: bool = False
+    access: Access | None = None
     code: str | None = None
     _tenant: Tenant | None = field(default=None, repr=False)
     _bundle: BundleId | None = field(default=None, repr=False)
@@ -57,11 +60,32 @@ class Exchange:
         return self.state.parts
 
     @property
+    def namespace(self) -> str | None:
+        """The namespace that the path names, as it was sent; None where paths have none."""
+        return self.request.match_info.get("namespace")
+
+    @property
     def tenant(self) -> Tenant:
-        """The tenant that the path names; raises InvalidRequest for what cannot be a namespace."""
+        """The tenant that the path names, once `find_tenant` has found it."""
         if self._tenant is None:
-            self._tenant = Tenant(namespace=checked_namespace(self.request.match_info["namespace"]))
+            raise AssertionError(self.route)
         return self._tenant
+
+    async def find_tenant(self) -> Tenant:
+        """Find the tenant that the path names.
+
+        Raises:
+            InvalidRequest: it names what cannot be a namespace.
+            NotFound: there is no such namespace.
+            Unavailable: nobody knows now.
+        """
+        if self._tenant is None:
+            self._tenant = await in_confidence(self.state.gate.tenants.find(checked_namespace(self.namespace or "")))
+        return self._tenant
+
+    async def operates(self) -> bool:
+        """Tell whether the caller is an operator, there."""
+        return self.access is not None and await self.access.may((Verb.OPERATE,), namespace=self.namespace)
 
     @property
     def bundle(self) -> BundleId:

@@ -1,7 +1,7 @@
 """Lets a request through to its handler, or refuses it: is the server open, who asks, may they?
 
-A refusal tells nothing about bundles: what an access token may not do is decided before anything is looked up, and a
-bundle token opens its bundle or gets the answer that an unknown bundle gets.
+A refusal tells nothing about bundles: what somebody may not do is decided before anything is looked up, and a bundle
+token or a pod opens its bundle or gets the answer that an unknown bundle gets.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from staging_protocol.errors import Denied, InvalidRequest, NotFound, Unavailable
 from staging_protocol.tokens import Token
 from staging_server.access_tokens import Verb
-from staging_server.auth import ANONYMOUS, Access, Rule
+from staging_server.auth.base import ANONYMOUS, Access, BoundPod, Rule
 from staging_server.connections.watched import WatchedConnection
 from staging_server.exchange import NO_BUNDLE, Exchange
 from staging_server.problems import NeedsCredentials
@@ -30,19 +30,20 @@ async def admit(exchange: Exchange, route: Route) -> None:
         NotFound, BundleExpired: the bundle token does not open the bundle, or it has ended.
     """
     check_open(exchange, route)
-    authenticator = exchange.state.authenticator
+    authenticator = exchange.state.gate.authenticator
     headers = exchange.request.headers
     authenticator.check_origin(headers)
     if route.rule.anyone:
         return
-    identity = await authenticator.identify(headers)
+    identity = await authenticator.identify(headers, address=exchange.caller.address)
     match identity:
         case None:
             msg = "this needs a token, sent as 'Authorization: Bearer <token>'"
             raise NeedsCredentials(msg, invalid=False, for_page=route.path == "/")
         case Token():
             await _admit_bundle_token(exchange, route.rule, identity)
-        case Access():
+        case _:
+            exchange.access = identity
             exchange.caller = _named(exchange.caller, identity.name)
             await _admit_access(exchange, route.rule, identity)
 
@@ -69,29 +70,48 @@ async def _admit_bundle_token(exchange: Exchange, rule: Rule, token: Token) -> N
         msg = "a bundle token opens manifest, files and reports of its bundle, nothing else"
         raise Denied(msg)
     try:
-        await exchange.parts.bundles.open_with_token(exchange.tenant, exchange.bundle, token)
+        tenant = await exchange.find_tenant()
+        await exchange.parts.bundles.open_with_token(tenant, exchange.bundle, token)
     except (NotFound, InvalidRequest) as error:
         raise NotFound(NO_BUNDLE) from error
     exchange.caller = _named(exchange.caller, f"bundle:{token.id}")
 
 
 async def _admit_access(exchange: Exchange, rule: Rule, access: Access) -> None:
-    namespace = exchange.request.match_info.get("namespace")
-    exchange.operates = access.may((Verb.OPERATE,), namespace=namespace)
-    if access.may(rule.verbs, namespace=namespace):
+    if rule.bundle_token and access.pod is not None:
+        await _admit_pod(exchange, rule, access, access.pod)
         return
-    if not access.may(rule.own, namespace=namespace):
+    if await access.may(rule.verbs, namespace=exchange.namespace):
+        return
+    if not await access.may(rule.own, namespace=exchange.namespace):
         wanted = " or ".join(dict.fromkeys((*rule.verbs, *rule.own)))
-        where = "all namespaces" if namespace is None else f"namespace {namespace[:63]!r}"
+        where = "all namespaces" if exchange.namespace is None else f"namespace {exchange.namespace[:63]!r}"
         msg = f"this needs the right to {wanted} in {where}"
         raise Denied(msg)
+    await _admit_creator(exchange, access)
+
+
+async def _admit_pod(exchange: Exchange, rule: Rule, access: Access, pod: BoundPod) -> None:
+    """Let in a live pod of the bundle, else whoever has the right without being one."""
+    if not await access.carries(exchange.bundle, namespace=exchange.namespace or ""):
+        if not await access.may(rule.verbs, namespace=exchange.namespace):
+            raise NotFound(NO_BUNDLE)
+        return
     try:
-        bundle = await exchange.parts.bundles.get(exchange.tenant, exchange.bundle)
+        await exchange.parts.bundles.open_to_pod(await exchange.find_tenant(), exchange.bundle)
+    except NotFound as error:
+        raise NotFound(NO_BUNDLE) from error
+    exchange.caller = _named(exchange.caller, f"pod:{pod.name}")
+
+
+async def _admit_creator(exchange: Exchange, access: Access) -> None:
+    try:
+        bundle = await exchange.parts.bundles.get(await exchange.find_tenant(), exchange.bundle)
     except NotFound as error:
         raise NotFound(NO_BUNDLE) from error
     if bundle.created_by == access.name:
         return
-    if access.may((Verb.GET, Verb.LIST), namespace=namespace):
+    if await access.may((Verb.GET, Verb.LIST), namespace=exchange.namespace):
         msg = "this bundle was created by somebody else"
         raise Denied(msg)
     raise NotFound(NO_BUNDLE)

@@ -25,7 +25,7 @@ from staging_server.metadata.upload_endings import Ending, Idle
 from staging_server.settings import RetentionSettings
 from staging_server.sweep_batches import Batches
 from staging_server.times import micros
-from staging_server.uploads.writers import remove_ended
+from staging_server.uploads.tidying import remove_ended
 
 _log: Final = structlog.get_logger("sweeper")
 

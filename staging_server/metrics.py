@@ -4,6 +4,7 @@ Every label has few values: routes are templates (`/v1/namespaces/{namespace}/bu
 bundles and callers are no labels.  Each application has a registry of its own, so that several can live in a process.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -12,8 +13,9 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from staging_server.observer import Observer
-from staging_server.settings import shared_metrics
+from staging_server.settings.prometheus import shared_metrics
 from staging_server.shared_metrics import SharedMetrics
+from staging_server.watch_metrics import WatchMetrics
 
 Together = Literal["livesum", "livemin", "mostrecent"]
 
@@ -55,7 +57,7 @@ class Metrics:
         self._commits = self._counter("group_commits", "Transactions of the writer.")
         self._committed = self._counter("group_committed_requests", "Requests made durable by the writer.")
         self._sweep_failures = self._counter("sweep_failures", "Sweeps that failed.")
-        self._freed = self._counter("freed_bytes", "Bytes of blobs removed.")
+        self._freed = self._counter("freed_bytes", "Bytes of blobs removed, by why they were given up.", "reason")
         self.uploads_in_flight = self._gauge("uploads_in_flight", "Uploads running now.")
         self._stored = self._gauge("stored_bytes", "Bytes of all blobs, as of the last look.", together="mostrecent")
         self._blobs = self._gauge("blobs", "Number of blobs, as of the last look.", together="mostrecent")
@@ -73,6 +75,19 @@ class Metrics:
         self._sweep_seconds = self._gauge(
             "sweep_duration_seconds", "Length of the last whole sweep.", together="mostrecent"
         )
+        self._oldest_due = self._gauge(
+            "oldest_unclaimed_seconds", "Time since the look at the longest overdue bundle was due.",
+            together="mostrecent",
+        )  # fmt: skip
+        self._claims = Gauge(
+            "sparkstaging_claims", "Bundles by the kind of claim that keeps them; one may have several.", ("kind",),
+            registry=registry, multiprocess_mode="mostrecent",
+        )  # fmt: skip
+        self._lead = self._gauge("lead", "1 in the process that watches and sweeps.")
+        self._policy_refusals = self._counter(
+            "policies_reload_failures", "New policies files that were not valid; the old policies stayed."
+        )
+        self.watches = WatchMetrics(registry)
         self._connections = self._gauge("connections", "Open connections, TLS handshakes included.")
         self._closed = self._counter("connections_closed", "Connections that the server closed, by reason.", "reason")
         self._certificate_ends = self._gauge(
@@ -165,9 +180,9 @@ class Metrics:
         del size, seconds
         self._blobs_stored.inc()
 
-    def blob_removed(self, *, size: int) -> None:
+    def blob_removed(self, *, size: int, reason: str) -> None:
         """Count bytes that are gone."""
-        self._freed.inc(size)
+        self._freed.labels(reason).inc(size)
 
     def upload_failed(self, *, code: str) -> None:
         """Count an upload that failed."""
@@ -188,6 +203,23 @@ class Metrics:
     def sweep_failed(self) -> None:
         """Count a sweep that ended early."""
         self._sweep_failures.inc()
+
+    def oldest_due(self, *, seconds: float) -> None:
+        """Note how late the sweep is."""
+        self._oldest_due.set(seconds)
+
+    def claims_counted(self, counts: Mapping[str, int]) -> None:
+        """Note what keeps bundles."""
+        for kind, count in counts.items():
+            self._claims.labels(kind).set(count)
+
+    def lead_held(self, *, held: bool) -> None:
+        """Note whether this process watches and sweeps."""
+        self._lead.set(held)
+
+    def policies_refused(self) -> None:
+        """Count a policies file that was not valid."""
+        self._policy_refusals.inc()
 
 
 def _is_observer(metrics: Metrics) -> Observer:

@@ -41,6 +41,8 @@ async def observe(request: web.Request, handler: AiohttpHandler) -> web.StreamRe
     try:
         response = await _answer(exchange, handler)
     finally:
+        # They hold each other, and would stay until a garbage collection, with all that belongs to the request.
+        del request[EXCHANGE]
         traffic.in_flight -= not quiet
         _note(exchange, response, seconds=loop.time() - started, quiet=quiet)
     return response
@@ -67,7 +69,8 @@ async def _answer(exchange: Exchange, handler: AiohttpHandler) -> web.StreamResp
         response = await handler(request)
         await exchange.send(response)
     except StagingError as failure:
-        error = failure
+        # Its traceback refers to this frame, which refers to it: without it both are freed at once.
+        error = failure.with_traceback(None)
     except web.HTTPException as failure:
         error = of_http_exception(failure)
     except ConnectionError:

@@ -1,5 +1,6 @@
 """What the domain tells to whoever counts: a Protocol, so that nothing below HTTP imports a metrics library."""
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 
@@ -15,8 +16,8 @@ class Observer(Protocol):
     def blob_stored(self, *, size: int, seconds: float) -> None:
         """An upload was verified and kept."""
 
-    def blob_removed(self, *, size: int) -> None:
-        """The bytes of a blob are gone."""
+    def blob_removed(self, *, size: int, reason: str) -> None:
+        """The bytes of a blob are gone; `reason` is a short stable word: keep, quota, unknown."""
 
     def upload_failed(self, *, code: str) -> None:
         """An upload ended with the error of this code."""
@@ -29,6 +30,18 @@ class Observer(Protocol):
 
     def sweep_failed(self) -> None:
         """A sweep of the loop raised; the loop goes on."""
+
+    def oldest_due(self, *, seconds: float) -> None:
+        """A sweep left a bundle whose look had been due for that long; 0 when it left none."""
+
+    def claims_counted(self, counts: Mapping[str, int]) -> None:
+        """Bundles by the kinds of claims that keep them."""
+
+    def lead_held(self, *, held: bool) -> None:
+        """This process watches and sweeps, or does not any more."""
+
+    def policies_refused(self) -> None:
+        """A policies file was not valid; the old policies stay."""
 
 
 class Silent:
@@ -43,7 +56,7 @@ class Silent:
     def blob_stored(self, *, size: int, seconds: float) -> None:
         """Do nothing."""
 
-    def blob_removed(self, *, size: int) -> None:
+    def blob_removed(self, *, size: int, reason: str) -> None:
         """Do nothing."""
 
     def upload_failed(self, *, code: str) -> None:
@@ -56,6 +69,18 @@ class Silent:
         """Do nothing."""
 
     def sweep_failed(self) -> None:
+        """Do nothing."""
+
+    def oldest_due(self, *, seconds: float) -> None:
+        """Do nothing."""
+
+    def claims_counted(self, counts: Mapping[str, int]) -> None:
+        """Do nothing."""
+
+    def lead_held(self, *, held: bool) -> None:
+        """Do nothing."""
+
+    def policies_refused(self) -> None:
         """Do nothing."""
 
 

@@ -11,13 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from staging_protocol import errors
-from staging_protocol.api import API_VERSION, BundleState, Problem
+from staging_protocol.api.bundles import BundleState
+from staging_protocol.api.info import API_VERSION
+from staging_protocol.api.problem import Problem
 from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind
 from staging_protocol.tokens import BundleId
-from staging_server.auth import Rule
+from staging_server.auth.base import Rule
 from staging_server.problems import CONTENT_TYPE as PROBLEM
 from staging_server.route import Content, Parameter, Route
 from staging_server.routes import routes_table
@@ -54,9 +56,14 @@ _PARAMETER_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
 }
 """Of those that are more than any string."""
 
+_CREDENTIAL: Final = "an access token (`ssa_…`), or with `auth.mode=kubernetes` a token of the cluster"
+
 _EVERYWHERE: Final = (errors.InvalidRequest, errors.TooManyRequests, errors.InternalError, errors.Unavailable)
 _GUARDED: Final = (errors.Unauthenticated, errors.Denied)
 _REF: Final = "#/components/schemas/{name}"
+_OPAQUE: Final = {Content.BYTES, Content.PART, Content.BLOBS}
+"""Bytes that no schema describes."""
+
 _GOOD: Final = {
     200: "Done.", 201: "Made.", 204: "Done; nothing to say.", 206: "A range of the file.", 304: "Not modified.",
 }  # fmt: skip
@@ -78,7 +85,7 @@ def describe(routes: Iterable[Route], *, version: str) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "an access token (`ssa_…`)"},
+                "token": {"type": "http", "scheme": "bearer", "description": _CREDENTIAL},
                 "bundleToken": {"type": "http", "scheme": "bearer", "description": "the bundle's token (`sst_…`)"},
             },
         },
@@ -97,12 +104,12 @@ def who_may(rule: Rule) -> str:
         return "anyone"
     ways = [" or ".join(rule.verbs)] if rule.verbs else []
     ways += [f"{' or '.join(rule.own)} (own bundles)"] if rule.own else []
-    ways += ["the bundle's token"] if rule.bundle_token else []
+    ways += ["the bundle's token", "a live pod with its label"] if rule.bundle_token else []
     return ", ".join(ways)
 
 
 def _structs(routes: Iterable[Route]) -> list[type[msgspec.Struct]]:
-    used = (body for route in routes for body in (route.request, route.answer))
+    used = (body for route in routes for body in (route.request, route.first_line, route.answer))
     return list(dict.fromkeys(body for body in used if isinstance(body, type) and issubclass(body, msgspec.Struct)))
 
 
@@ -121,6 +128,9 @@ def _operation(route: Route, by_struct: Mapping[Any, dict[str, Any]]) -> dict[st
     }
     if route.request is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.request, by_struct)}
+    if route.first_line is not None:
+        name = _REF.format(name=route.first_line.__name__)
+        operation["requestBody"]["description"] = f"A line of JSON, `{name}`, then the bytes."
     return operation
 
 
@@ -145,7 +155,7 @@ def _content(body: object, by_struct: Mapping[Any, dict[str, Any]]) -> dict[str,
     if body == PROBLEM:
         return {PROBLEM: {"schema": by_struct[Problem]}}
     if isinstance(body, Content):
-        return {str(body): {"schema": {"type": "string"}} if body not in {Content.BYTES, Content.PART} else {}}
+        return {str(body): {"schema": {"type": "string"}} if body not in _OPAQUE else {}}
     return {"application/json": {"schema": by_struct.get(body, {"type": "object"})}}
 
 

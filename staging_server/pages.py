@@ -37,9 +37,9 @@ _STYLE: Final = resources.files("staging_server").joinpath("static/page.css").re
 
 async def overview(exchange: Exchange) -> web.Response:
     """Return the page."""
-    bundles = exchange.parts.bundles
-    usage = await bundles.usage(None)
-    page = await bundles.list(None, cursor=None, limit=_SHOWN)
+    told = exchange.parts.overview
+    usage = await told.usage(None)
+    page = await told.list(None, cursor=None, limit=_SHOWN)
     text = _PAGE.render(
         usage=usage, page=page, version=exchange.state.version, last_sweep=exchange.parts.sweeper.last_success
     )

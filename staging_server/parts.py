@@ -10,22 +10,31 @@ import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from staging_protocol.api import PodEndpoint
+from staging_protocol.api.info import PodEndpoint
+from staging_protocol.api.operators import Sweep
 from staging_protocol.errors import InvalidRequest, NoSpace
 from staging_server.blobs.base import BlobStore
 from staging_server.blobs.local import LocalBlobs
 from staging_server.blobs.upload_files import sync_folder
-from staging_server.bundles import Bundles
+from staging_server.bundles.creation import Creation
+from staging_server.bundles.operations import Bundles
+from staging_server.bundles.overview import Overview
+from staging_server.foresight import Foresight
+from staging_server.known_policies import KnownPolicies
+from staging_server.lead import LeadSights
 from staging_server.metadata.base import Metadata
-from staging_server.metadata.store import database_file, open_metadata
+from staging_server.metadata.store import database_file, open_for_reading, open_metadata
 from staging_server.observer import SILENT, Observer
 from staging_server.reserve import Reserve
-from staging_server.settings import Settings, StorageSettings
+from staging_server.settings import Connect, Settings, StorageSettings
+from staging_server.sights import UNKNOWN, UNOBSERVED, Sights
 from staging_server.sweeper import Sweeper
 from staging_server.times import Clock, utc_now
+from staging_server.uploads.batches import Batches
 from staging_server.uploads.resumable import ResumableUploads
 from staging_server.uploads.whole import Uploads
 
@@ -49,9 +58,14 @@ class ServerParts:
     settings: Settings
     metadata: Metadata
     blobs: BlobStore
+    creation: Creation
     bundles: Bundles
+    overview: Overview
     uploads: Uploads
+    batches: Batches
     resumable: ResumableUploads
+    policies: KnownPolicies
+    sights: LeadSights
     sweeper: Sweeper
 
 
@@ -63,11 +77,13 @@ async def open_server_parts(
     observer: Observer = SILENT,
     clock: Clock = utc_now,
     database: AbstractAsyncContextManager[Metadata] | None = None,
+    sights: Sights | None = None,
 ) -> AsyncIterator[ServerParts]:
     """Check, migrate and open everything; close it in order at the end.
 
     `pods` is where pods reach the server; None takes it from the settings.  `database` is that of a process
-    beside another one that has checked everything; None opens the one of the settings.
+    beside another one that has checked everything; None opens the one of the settings.  `sights` is what is known of
+    Kubernetes without the lead: None says that it is unknown where one is connected, and else that nobody asks.
 
     Raises:
         InvalidRequest, NoSpace, Unavailable: with a plain message, when the server cannot work like this.
@@ -81,30 +97,55 @@ async def open_server_parts(
     async with opening as metadata, _local_blobs(settings) as blobs:
         if database is None:
             await asyncio.to_thread(reserve.keep)
-        bundles = Bundles(
+        policies = await asyncio.to_thread(KnownPolicies, settings, observer=observer)
+        known = LeadSights(_sights_without_lead(settings) if sights is None else sights)
+        bundles = Bundles(metadata=metadata, settings=settings, policies=policies, clock=clock, observer=observer)
+        creation = Creation(
             metadata=metadata,
             settings=settings,
+            policies=policies,
             pods=await asyncio.to_thread(pod_endpoint, settings) if pods is None else pods,
+            readers=bundles.readers,
             clock=clock,
             observer=observer,
         )
+        overview = Overview(metadata=metadata, settings=settings, policies=policies, sights=known, clock=clock)
         uploads = Uploads(metadata=metadata, blobs=blobs, settings=settings, clock=clock, observer=observer)
+        batches = Batches(
+            metadata=metadata, blobs=blobs, uploads=uploads, limits=settings.limits, clock=clock, observer=observer
+        )
         resumable = ResumableUploads(
             metadata=metadata, blobs=blobs, uploads=uploads, settings=settings, clock=clock, observer=observer
         )
         sweeper = Sweeper(
             metadata=metadata, blobs=blobs, activity=bundles.activity, readers=bundles.readers, settings=settings,
-            reserve=reserve, clock=clock, observer=observer,
+            policies=policies, sights=known, reserve=reserve, clock=clock, observer=observer,
         )  # fmt: skip
         try:
             yield ServerParts(
-                settings=settings, metadata=metadata, blobs=blobs, bundles=bundles, uploads=uploads,
-                resumable=resumable, sweeper=sweeper,
+                settings=settings, metadata=metadata, blobs=blobs, creation=creation, bundles=bundles,
+                overview=overview, uploads=uploads, batches=batches, resumable=resumable, policies=policies,
+                sights=known, sweeper=sweeper,
             )  # fmt: skip
         finally:
             await resumable.close()
+            await batches.close()
             await uploads.close()
             await bundles.activity.flush_if_possible()
+
+
+async def foresee(settings: Settings) -> Sweep:
+    """Return what a sweep would do, beside a server or without one; nothing is changed.
+
+    Raises:
+        InvalidRequest, Unavailable: the database is not there, or not up to date.
+    """
+    policies = await asyncio.to_thread(KnownPolicies, settings)
+    grace = timedelta(seconds=settings.retention.blob_grace)
+    async with open_for_reading(settings.storage) as metadata:
+        sights = _sights_without_lead(settings)
+        foresight = Foresight(metadata=metadata, policies=policies, sights=sights, grace=grace, clock=utc_now)
+        return await foresight.sweep()
 
 
 def check_storage(storage: StorageSettings, *, mounts: str | None = None) -> None:
@@ -132,6 +173,10 @@ def check_storage(storage: StorageSettings, *, mounts: str | None = None) -> Non
         _refuse_network(database, mounts=_read_mounts() if mounts is None else mounts)
 
 
+def _sights_without_lead(settings: Settings) -> Sights:
+    return UNOBSERVED if settings.kubernetes.connect is Connect.NO else UNKNOWN
+
+
 def pod_endpoint(settings: Settings) -> PodEndpoint:
     """Return where pods reach the server, by the settings alone.
 
@@ -141,10 +186,11 @@ def pod_endpoint(settings: Settings) -> PodEndpoint:
     scheme = "http" if settings.tls.certificate_file is None else "https"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = settings.pod_url or f"{scheme}://{host}:{settings.port}"
+    audience = settings.auth.token_audience
     if settings.pod_ca_file is None:
-        return PodEndpoint(url=url)
+        return PodEndpoint(url=url, token_audience=audience)
     try:
-        return PodEndpoint(url=url, ca=settings.pod_ca_file.read_text())
+        return PodEndpoint(url=url, ca=settings.pod_ca_file.read_text(), token_audience=audience)
     except OSError as error:
         msg = f"pod_ca_file: {settings.pod_ca_file} cannot be read: {error.strerror}"
         raise InvalidRequest(msg) from error

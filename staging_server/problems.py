@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 from aiohttp import hdrs, web
 
-from staging_protocol.api import Problem
+from staging_protocol.api.problem import Problem
 from staging_protocol.errors import (
     BundleExpired,
     FilesMissing,

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from staging_protocol.api import BundleState
+from staging_protocol.api.bundles import BundleState
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleNotSealed, InternalError, NoSpace, NotFound, Unavailable
 from staging_protocol.tokens import Token
@@ -81,6 +81,21 @@ class Readers:
             raise rows.expired(access.ended_at, access.reason)
         if access.token_hash == digest and not access.token_used:
             await self._note_use(access.number, digest)
+
+    async def open_to_pod(self, at: BundleAt) -> None:
+        """Return when there is such a bundle; the caller knows that a live pod carries its label.
+
+        Raises:
+            NotFound: there is none.
+            BundleExpired: it has ended.
+        """
+        access = await self._access.ask(at, lambda: self._find_access(at))
+        if access is None or access.ended_at is not None:
+            access = await self._find_access(at)
+        if access is None:
+            raise NotFound("there is no such bundle")
+        if access.ended_at is not None:
+            raise rows.expired(access.ended_at, access.reason)
 
     async def find_file(self, file: FileAt) -> StoredFile:
         """Return what a file is and where its bytes lie.

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from staging_protocol.errors import StagingError
-from staging_server.auth import Rule
+from staging_server.auth.base import Rule
 from staging_server.exchange import Handler
 
 
@@ -17,6 +17,7 @@ class Content(StrEnum):
 
     BYTES = "application/octet-stream"
     PART = "application/partial-upload"
+    BLOBS = "application/vnd.spark-staging.blobs"
     TEXT = "text/plain"
     HTML = "text/html"
     CSS = "text/css"
@@ -39,6 +40,7 @@ class Route:
         rule: who may.
         request: the struct of the body, or the media type of one that is none; None without a body.
         answer: the same of the answer.
+        first_line: the struct of the line of JSON with which a body of bytes begins.
         status: of the answer when all is well; `other` lists further good ones.
         answer_fields: header fields of good answers that mean something here.
         refusals: errors besides those that every route may answer with.
@@ -53,6 +55,7 @@ class Route:
     handler: Handler
     rule: Rule
     request: type[msgspec.Struct] | Content | None = None
+    first_line: type[msgspec.Struct] | None = None
     answer: type[msgspec.Struct] | type[dict[str, Any]] | Content | None = None
     status: int = 200
     other: Sequence[int] = ()

@@ -3,27 +3,18 @@
 from typing import Any, Final
 
 from staging_protocol import errors
-from staging_protocol.api import (
-    Bundle,
-    BundlePage,
-    BundleToken,
-    CreatedBundle,
-    Explanation,
-    Info,
-    Lease,
-    NewBundle,
-    NewSweep,
-    Pin,
-    Report,
-    Sealed,
-    Sweep,
-    Usage,
-)
+from staging_protocol.api.bundles import Bundle, BundlePage, BundleToken, Lease, Pin, Sealed
+from staging_protocol.api.claims import Explanation
+from staging_protocol.api.creation import CreatedBundle, NewBundle
+from staging_protocol.api.info import Info
+from staging_protocol.api.operators import NewSweep, Sweep, Usage
+from staging_protocol.api.reports import Report
+from staging_protocol.batches import Batch
 from staging_protocol.manifest import Manifest
 from staging_protocol.owners import OwnerReference
 from staging_server import pages
 from staging_server.access_tokens import Verb
-from staging_server.auth import Rule
+from staging_server.auth.base import Rule
 from staging_server.handlers import blobs, bundles, operators
 from staging_server.route import Content, Parameter, Route
 from staging_server.upload_routes import upload_routes
@@ -41,6 +32,7 @@ _READER: Final = Rule(verbs=(Verb.GET,), bundle_token=True)
 _BAD_BODY: Final = (
     errors.InvalidRequest, errors.TooLarge, errors.UnsupportedEncoding, errors.RequestTimeout, errors.RequestDamaged,
 )  # fmt: skip
+_BAD_BYTES: Final = (errors.InvalidRequest, errors.TooLarge, errors.UnsupportedEncoding, errors.RequestTimeout)
 _NO_BUNDLE: Final = (errors.NotFound, errors.BundleExpired)
 
 _PAGING: Final = (
@@ -93,6 +85,14 @@ def _for_submitters() -> tuple[Route, ...]:
             refusals=(
                 *_BAD_BODY, errors.BlobNotWanted, errors.SizeRequired, errors.DigestMismatch, errors.NoSpace,
                 errors.QuotaExceeded,
+            ),
+        ),
+        Route(
+            method="POST", path=f"{_NAMESPACE}/blobs", name="putBlobs", handler=blobs.put_many, begins_work=True,
+            text="Upload small blobs that open bundles want, all or none; 204 when the namespace has them already.",
+            rule=Rule(verbs=(Verb.CREATE,)), request=Content.BLOBS, first_line=Batch, status=201, other=(204,),
+            refusals=(
+                *_BAD_BYTES, errors.BlobNotWanted, errors.SizeRequired, errors.DigestMismatch, errors.NoSpace,
             ),
         ),
         Route(

@@ -1,8 +1,8 @@
 """From settings to a listening server, and back: start-up checks, the parts, their loops, and leaving in order."""
 
 import asyncio
-import gc
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,21 +10,23 @@ from typing import Final
 
 import structlog
 
-from staging_protocol.api import PodEndpoint
+from staging_protocol.api.info import PodEndpoint
 from staging_protocol.errors import InvalidRequest, StagingError
 from staging_server.app import make_app
-from staging_server.auth import Anonymous, Authenticator, ByTokens, is_loopback
+from staging_server.auth.anonymous import is_loopback
+from staging_server.auth.opening import Gate, open_gate
 from staging_server.connections.draining import Departure, drain
 from staging_server.connections.front import Make, open_front
 from staging_server.connections.listening import listen, raise_file_limit, url_of
 from staging_server.connections.tls import Tls, open_tls
 from staging_server.connections.watched import WatchedConnection
-from staging_server.known_tokens import AccessTokens
+from staging_server.lead import Lead
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import database_file
 from staging_server.metrics import Metrics
 from staging_server.owned import owned
 from staging_server.parts import open_server_parts, pod_endpoint
+from staging_server.process_memory import spare_collector
 from staging_server.settings import AuthMode, Settings, settings_text
 from staging_server.state import STATE, AppState
 from staging_server.times import Clock, utc_now
@@ -102,16 +104,16 @@ async def opened(
     """
     metrics = Metrics(version=VERSION)
     tls = await asyncio.to_thread(open_tls, settings.tls, observer=metrics)
-    tokens = await asyncio.to_thread(open_tokens, settings)
     files = raise_file_limit()
     async with AsyncExitStack() as stack:
+        gate = await stack.enter_async_context(open_gate(settings, clock=clock, observer=metrics.watches))
         pods = await asyncio.to_thread(pods_of, settings, place.url)
         parts = await stack.enter_async_context(
             open_server_parts(settings, pods=pods, observer=metrics, clock=clock, database=database)
         )
-        app = make_app(parts, authenticator=authenticator_of(tokens), metrics=metrics, pods=pods)
+        app = make_app(parts, gate=gate, metrics=metrics, pods=pods)
         state = app[STATE]
-        for work in _loops(state, tokens=tokens, tls=tls, is_first=is_first):
+        for work in _loops(state, tls=tls, gate=gate, is_first=is_first):
             await stack.enter_async_context(owned(work))
         supervisor = _supervisor(state, place) if is_first and settings.workers > 1 else None
         if supervisor is not None:
@@ -120,22 +122,29 @@ async def opened(
         front = open_front(app, place.listener, settings=settings, tls=tls, files=files, make=make)
         acceptor = await stack.enter_async_context(front)
         if supervisor is not None:
-            await supervisor.begin(acceptor)
+            supervisor.begin(acceptor)
         yield RunningServer(url=place.url, state=state, supervisor=supervisor)
 
 
 def _loops(
-    state: AppState, *, tokens: AccessTokens | None, tls: Tls | None, is_first: bool
+    state: AppState, *, tls: Tls | None, gate: Gate, is_first: bool
 ) -> Iterator[Coroutine[object, object, None]]:
     """Yield what runs beside, as long as the process."""
     settings = state.parts.settings
-    if tokens is not None:
-        yield tokens.watch(every=settings.auth.reload_every)
     if tls is not None:
         yield tls.watch(every=settings.tls.reload_every)
+    yield state.parts.policies.watch()
     if is_first:
-        yield state.parts.sweeper.run()
+        yield _lead(state, gate).run()
         yield _keep_measuring(state)
+
+
+def _lead(state: AppState, gate: Gate) -> Lead:
+    parts = state.parts
+    return Lead(
+        metadata=parts.metadata, sweeper=parts.sweeper, sights=parts.sights, open_sights=gate.open_sights,
+        sweep_every=parts.settings.retention.sweep_every, observer=state.metrics,
+    )  # fmt: skip
 
 
 def _supervisor(state: AppState, place: Place) -> Supervisor:
@@ -161,38 +170,28 @@ async def serve(settings: Settings, *, started: Callable[[RunningServer], None])
         await drain(server.state.traffic, settings.timeouts, departure)
 
 
-def open_tokens(settings: Settings) -> AccessTokens | None:
-    """Return the access tokens of mode `tokens`; raises InvalidRequest for a file that is not valid."""
-    return None if settings.auth.tokens_file is None else AccessTokens(settings.auth.tokens_file)
-
-
-def authenticator_of(tokens: AccessTokens | None) -> Authenticator:
-    """Return who says who asks."""
-    return Anonymous() if tokens is None else ByTokens(tokens)
-
-
 def pods_of(settings: Settings, url: str) -> PodEndpoint:
     """Return where pods reach the server: where it listens, when nothing else is set."""
     known = settings if settings.pod_url else settings.model_copy(update={"pod_url": url})
     return pod_endpoint(known)
 
 
-def spare_collector() -> None:
-    """Keep what lives as long as the process out of garbage collection, and collect less often: 6 % of a create."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
 async def _keep_measuring(state: AppState) -> None:
-    """Bring the gauges of what is stored up to date as often as sweeps change it; until cancelled."""
+    """Bring the gauges of what is stored up to date as often as sweeps change it; until cancelled.
+
+    Counting grows with what is stored, so it may take a hundredth of the time and no more.
+    """
     while True:
+        started = time.monotonic()
         try:
-            usage = await state.parts.bundles.usage(None)
+            usage = await state.parts.overview.usage(None)
             uploads, size = await state.parts.resumable.usage()
+            claims = await state.parts.overview.claims()
         except StagingError as error:
             _log.warning("usage not measured", code=error.code, detail=error.detail)
         else:
             state.metrics.stored(blobs=usage.blobs, size=usage.stored_size)
             state.metrics.waiting(uploads=uploads, size=size)
-        await asyncio.sleep(state.parts.settings.retention.sweep_every)
+            state.metrics.claims_counted(claims)
+        spent = time.monotonic() - started
+        await asyncio.sleep(max(state.parts.settings.retention.sweep_every, 100 * spent))

@@ -8,8 +8,8 @@ import structlog
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
-from staging_protocol.api import PodEndpoint
-from staging_server.auth import Authenticator
+from staging_protocol.api.info import PodEndpoint
+from staging_server.auth.opening import Gate
 from staging_server.metrics import Metrics
 from staging_server.parts import ServerParts
 
@@ -34,7 +34,7 @@ class AppState:
     """The application's own things; `description` is the OpenAPI document, `log` takes a line for each request."""
 
     parts: ServerParts
-    authenticator: Authenticator
+    gate: Gate
     metrics: Metrics
     pods: PodEndpoint
     version: str

@@ -38,3 +38,17 @@ def maybe_micros(moment: datetime | None) -> int | None:
 def maybe_moment(stored: int | None) -> datetime | None:
     """Return `moment_of(stored)`, or None for None."""
     return None if stored is None else moment_of(stored)
+
+
+def clock_text(moment: datetime) -> str:
+    """Return a time as people read it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a duration as people say it."""
+    seconds = int(duration.total_seconds())
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"

@@ -4,7 +4,7 @@ from typing import Final
 
 from staging_protocol import errors
 from staging_server.access_tokens import Verb
-from staging_server.auth import Rule
+from staging_server.auth.base import Rule
 from staging_server.handlers import uploads
 from staging_server.route import Content, Parameter, Route
 

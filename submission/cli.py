@@ -19,7 +19,7 @@ _COMMANDS: Final = {
     "stage": ("submission.commands.stage", "Stage local dependencies and print the bundle."),
     "template": ("submission.commands.template", "Stage, and write pod templates and --conf lines for spark-submit."),
     "run": ("submission.commands.run", "Stage what a spark-submit command names, and run it."),
-    "bundles": ("submission.commands.bundles", "List, show, delete, explain, bind and pin bundles."),
+    "bundles": ("submission.commands.bundles", "List, show, delete, explain, bind and pin bundles; prune Secrets."),
     "resolve": ("submission.commands.resolve", "Download what a manifest names into a folder."),
 }
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
@@ -64,6 +64,9 @@ def cli() -> None:
     $SPARK_STAGING_CONFIG or ~/.config/spark-staging/config.toml:
       SPARK_STAGING_URL         URL of the staging server
       SPARK_STAGING_TOKEN_FILE  file with the access token (never an argument)
+      SPARK_STAGING_SERVICE_ACCOUNT
+                                who to be where the server knows callers by
+                                Kubernetes; KUBECONFIG as kubectl
       SPARK_STAGING_NAMESPACE   Kubernetes namespace
 
     \b

@@ -8,7 +8,7 @@ from threading import Lock
 from staging_io.http import Answer, Body, HttpClient, HttpSettings
 from staging_io.staging import StagingClient
 from staging_protocol.errors import InvalidRequest
-from staging_protocol.tokens import Token
+from submission.login import Login
 from submission.settings import Settings, proxies
 
 
@@ -39,8 +39,8 @@ class Connection:
 
 
 @contextmanager
-def connected(settings: Settings, *, token: Token | None = None) -> Iterator[Connection]:
-    """Yield a connection with the submitter's access token, or with the bundle token `token`.
+def connected(settings: Settings) -> Iterator[Connection]:
+    """Yield a connection with the submitter's access token, or with an identity of Kubernetes if the server wants one.
 
     Raises:
         InvalidRequest: no URL is known.
@@ -55,7 +55,7 @@ def connected(settings: Settings, *, token: Token | None = None) -> Iterator[Con
     try:
         client = StagingClient(
             url=settings.url,
-            token=token or settings.access_token(),
+            token=settings.bearer() or Login(settings, url=settings.url, http=http),
             http=http,
             allow_plain_http=settings.allow_plain_http,
         )

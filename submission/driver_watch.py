@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from staging_io.staging import StagingClient
-from staging_protocol.api import Lease
+from staging_protocol.api.bundles import Lease
 from staging_protocol.errors import StagingError
 from staging_protocol.pod_contract import secret_name
 from staging_protocol.tokens import BundleId
@@ -34,15 +34,17 @@ class DriverWatch:
         client: StagingClient,
         namespace: str,
         bundle: BundleId,
+        has_secret: bool,
         notice: Callable[[str], None],
     ) -> None:
+        """`has_secret` says whether pods have a Secret of the bundle."""
         self._cluster = cluster
         self._client = client
         self._namespace = namespace
         self._bundle = bundle
         self._notice = notice
         self.pod: DriverPod | None = None
-        self._secret_is_owned = False
+        self._secret_is_owned = not has_secret
         self._bundle_is_owned = False
 
     def look(self) -> bool:

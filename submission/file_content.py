@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from staging_protocol.errors import DigestMismatch, Terminated
@@ -24,24 +25,15 @@ def content(
         DigestMismatch: the file is another one by now.
         Terminated: `stop` was set.
     """
-    buffer = memoryview(bytearray(min(_SLICE, size)))
-    try:
-        descriptor = os.open(one.file.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if FileVersion.of(os.fstat(descriptor)) != one.version:
-                raise changed(one)
-            for count in _slices(descriptor, buffer, offset=offset, size=size):
-                if stop.is_set():
-                    raise Terminated("staging was interrupted")
-                if not count:
-                    raise changed(one)
-                yield buffer[:count]
-                offset += count
-                reached(offset)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise changed(one) from error
+    return _slices(((one, offset, size),), size=size, at=offset, reached=reached, stop=stop)
+
+
+def contents(
+    files: Sequence[HashedFile], *, reached: Callable[[int], None], stop: threading.Event
+) -> Iterator[memoryview]:
+    """Yield all bytes of `files`, one behind the other; else like `content`."""
+    pieces = tuple((one, 0, one.version.size) for one in files)
+    return _slices(pieces, size=sum(size for _, _, size in pieces), at=0, reached=reached, stop=stop)
 
 
 def is_changed(one: HashedFile) -> bool:
@@ -57,13 +49,48 @@ def changed(one: HashedFile) -> DigestMismatch:
     return DigestMismatch(f"{one.file.dependency} was changed while it was staged")
 
 
-def _slices(descriptor: int, buffer: memoryview, *, offset: int, size: int) -> Iterator[int]:
-    """Fill the buffer again and again; yield how many bytes it has, 0 where the file ends too early."""
-    end = offset + size
-    if size > len(buffer):
-        # What comes after these bytes is read from the disk while they are sent.
-        os.posix_fadvise(descriptor, end, size, os.POSIX_FADV_WILLNEED)
-    while offset < end:
-        count = os.preadv(descriptor, [buffer[: min(len(buffer), end - offset)]], offset)
-        offset += count
-        yield count
+def _slices(
+    pieces: Iterable[tuple[HashedFile, int, int]],
+    *,
+    size: int,
+    at: int,
+    reached: Callable[[int], None],
+    stop: threading.Event,
+) -> Iterator[memoryview]:
+    """Yield the bytes of each piece, a file with an offset and a size, in slices that end where they like."""
+    buffer, filled = memoryview(bytearray(min(_SLICE, size))), 0
+    for one, begin, count in pieces:
+        offset, end = begin, begin + count
+        with _opened(one) as descriptor:
+            if count > _SLICE:
+                # What comes after these bytes is read from the disk while they are sent.
+                os.posix_fadvise(descriptor, end, count, os.POSIX_FADV_WILLNEED)
+            while offset < end:
+                read = os.preadv(descriptor, [buffer[filled : filled + end - offset]], offset)
+                if stop.is_set():
+                    raise Terminated("staging was interrupted")
+                if not read:
+                    raise changed(one)
+                offset, filled = offset + read, filled + read
+                if filled == len(buffer):
+                    yield buffer
+                    at, filled = at + filled, 0
+                    reached(at)
+    if filled:
+        yield buffer[:filled]
+        reached(at + filled)
+
+
+@contextmanager
+def _opened(one: HashedFile) -> Iterator[int]:
+    """Open a file that is as it was hashed; what cannot be read any more is another one."""
+    try:
+        descriptor = os.open(one.file.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if FileVersion.of(os.fstat(descriptor)) != one.version:
+                raise changed(one)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise changed(one) from error

@@ -82,6 +82,12 @@ def plan(
     )
 
 
+def settings_for(job: Plan, settings: Settings) -> Settings:
+    """Return the settings with what the command says about where the job goes."""
+    context = settings.context or job.submission.properties.get("spark.kubernetes.context")
+    return settings.model_copy(update={"namespace": job.namespace, "context": context})
+
+
 def _dependencies(given: Submission) -> Iterator[Dependency]:
     for kind, option in OPTIONS.items():
         value, named_by = given.dependencies(kind, option=option)

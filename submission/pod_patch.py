@@ -44,6 +44,8 @@ class PodBundle:
         manifest_digest: kept as annotation.
         image: of the init container.
         allow_plain_http: whether the token may go over plain HTTP.
+        token_audience: pods show their own tokens, made for it; None: the bundle token, which a Secret has.
+        ca: PEM text of the server's authority, for pods without that Secret.
     """
 
     id: BundleId
@@ -52,6 +54,8 @@ class PodBundle:
     manifest_digest: Digest
     image: str
     allow_plain_http: bool = False
+    token_audience: str | None = None
+    ca: str | None = None
     resources: InitResources = field(default_factory=InitResources)
 
 
@@ -104,13 +108,30 @@ def python_path_of(template: Mapping[str, Any] | None, *, role: Role, container:
 
 
 def _volumes(bundle: PodBundle) -> list[Template]:
-    secret = {"secretName": pod_contract.secret_name(bundle.id), "defaultMode": 0o444}
     return [
         {"name": pod_contract.DATA_VOLUME, "emptyDir": {}},
         {"name": pod_contract.WORK_VOLUME, "emptyDir": {}},
-        {"name": pod_contract.SECRET_VOLUME, "secret": secret},
+        {"name": pod_contract.SECRET_VOLUME, **_token_source(bundle)},
         {"name": pod_contract.NO_API_TOKEN_VOLUME, "emptyDir": {}},
     ]
+
+
+def _token_source(bundle: PodBundle) -> Template:
+    """Return what the volume with token and authority is made of."""
+    if bundle.token_audience is None:
+        return {"secret": {"secretName": pod_contract.secret_name(bundle.id), "defaultMode": 0o444}}
+    token = {
+        "audience": bundle.token_audience,
+        "expirationSeconds": pod_contract.TOKEN_SECONDS,
+        "path": pod_contract.TOKEN_KEY,
+    }
+    sources: list[Template] = [{"serviceAccountToken": token}]
+    if bundle.ca is not None:
+        # An authority is no secret: as an annotation it needs no object of its own, and nobody to delete that.
+        field_path = f"metadata.annotations['{pod_contract.CA_ANNOTATION}']"
+        item = {"path": pod_contract.CA_KEY, "fieldRef": {"fieldPath": field_path}}
+        sources.append({"downwardAPI": {"items": [item]}})
+    return {"projected": {"defaultMode": 0o444, "sources": sources}}
 
 
 def _init_container(bundle: PodBundle, *, role: Role, files_in: FilesIn) -> Template:
@@ -165,10 +186,13 @@ def _mount_of(volume: str, path: str, *, read_only: bool = False) -> Template:
 
 def _label(pod: Template, *, bundle: PodBundle, role: Role) -> None:
     metadata = pod["metadata"] = dict(pod.get("metadata") or {})
-    for field_name, key, value in (
+    wanted = [
         ("labels", pod_contract.LABEL, str(bundle.id)),
         ("annotations", pod_contract.MANIFEST_ANNOTATION, str(bundle.manifest_digest)),
-    ):
+    ]
+    if bundle.token_audience is not None and bundle.ca is not None:
+        wanted.append(("annotations", pod_contract.CA_ANNOTATION, bundle.ca))
+    for field_name, key, value in wanted:
         own = metadata[field_name] = dict(metadata.get(field_name) or {})
         if own.get(key, value) != value:
             msg = f"the {role} template has {key}={own[key]} among its {field_name}, which we set to {value}; remove it"

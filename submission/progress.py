@@ -9,7 +9,7 @@ none    nothing but warnings
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from threading import Lock
@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 class FileProgress:
-    """How far one file is; what is sent again after a failure does not count again."""
+    """How far one file is, or several that go together; what is sent again after a failure does not count again."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -48,6 +48,10 @@ class FileProgress:
         if position > self._position:
             self._progress.advance(position - self._position)
             self._position = position
+
+    def behind(self, size: int) -> Callable[[int], None]:
+        """Return `reached` for what comes behind `size` bytes."""
+        return lambda position: self.reached(size + position)
 
 
 class ProgressStyle(StrEnum):

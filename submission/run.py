@@ -3,8 +3,8 @@
     plan → stage → templates and properties → Secret → spark-submit
                                                  └→ the driver's pod appears: it owns Secret and bundle
 
-When spark-submit ends without a driver's pod, Secret and bundle are deleted; when that cannot be known, they stay, and
-the server's time to live decides.
+There is no Secret where the server knows pods by Kubernetes.  When spark-submit ends without a driver's pod, Secret and
+bundle are deleted; when that cannot be known, they stay, and the server's time to live decides.
 """
 
 import shlex
@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from staging_io.staging import StagingClient
+from staging_protocol.api.info import PodEndpoint
 from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError
 from staging_protocol.pod_contract import secret_name
@@ -46,13 +47,20 @@ def dry_run(job: Plan, *, settings: Settings, say: Callable[[str], None]) -> Sub
         say(f"pods would fetch {item}")
     url = settings.pod_url or settings.url or "https://unknown.invalid"
     pods = pod_bundle(
-        DRY_BUNDLE, namespace=job.namespace, server_url=url, manifest_digest=Digest.of(b""), settings=settings
+        DRY_BUNDLE,
+        namespace=job.namespace,
+        pods=PodEndpoint(url=url),
+        manifest_digest=Digest.of(b""),
+        settings=settings,
     )
     whole = found(list(job.dependencies))[0]
     with TemporaryDirectory(prefix="spark-staging-") as folder:
         sizes = {file.dependency: file.version.size for file in local}
         prepared = prepare(job, classified=whole, sizes=sizes, pods=pods, folder=Path(folder))
-        say(f"would create the Secret {secret_name(DRY_BUNDLE)} in namespace {job.namespace}")
+        say(
+            f"would create the Secret {secret_name(DRY_BUNDLE)} in namespace {job.namespace}, "
+            "unless the server knows pods by Kubernetes"
+        )
         for note in prepared.delivery.notes:
             say(note)
         return prepared.command
@@ -64,7 +72,6 @@ def run(
     connection: Connection,
     settings: Settings,
     progress: Progress,
-    context: str | None,
     staged_notice: Callable[[Staged], None],
 ) -> int:
     """Stage, run spark-submit, and return its exit code.
@@ -72,9 +79,8 @@ def run(
     Args:
         job: what is to be done.
         connection: to the server.
-        settings: of the client.
+        settings: of the client, for this job.
         progress: is told about staging, and notices later.
-        context: of the kubeconfig.
         staged_notice: is told when everything is staged, before Spark starts.
     """
     stager = Stager(connection, settings=settings, namespace=job.namespace, progress=progress)
@@ -84,7 +90,7 @@ def run(
         pods = pod_bundle(
             staged.id,
             namespace=job.namespace,
-            server_url=staged.pods.url,
+            pods=staged.pods,
             manifest_digest=staged.manifest_digest,
             settings=settings,
         )
@@ -93,14 +99,21 @@ def run(
         staged_notice(staged)
         for note in prepared.delivery.notes:
             progress.notice(f"note: {note}")
-        context = context or job.submission.properties.get("spark.kubernetes.context")
         with cluster(
             kubeconfig=job.environment.get("KUBECONFIG"),
-            context=context,
+            context=settings.context,
             master=job.submission.master,
             namespace=job.namespace,
         ) as kubernetes:
-            return _Runner(job, prepared, staged=staged, client=client, kubernetes=kubernetes, progress=progress).run()
+            return _Runner(
+                job,
+                prepared,
+                staged=staged,
+                has_secret=pods.token_audience is None,
+                client=client,
+                kubernetes=kubernetes,
+                progress=progress,
+            ).run()
 
 
 @contextmanager
@@ -122,6 +135,7 @@ class _Runner:
         prepared: Prepared,
         *,
         staged: Staged,
+        has_secret: bool,
         client: StagingClient,
         kubernetes: Cluster,
         progress: Progress,
@@ -129,15 +143,17 @@ class _Runner:
         self._job = job
         self._prepared = prepared
         self._staged = staged
+        self._has_secret = has_secret
         self._client = client
         self._kubernetes = kubernetes
         self._progress = progress
 
     def run(self) -> int:
         staged = self._staged
-        self._kubernetes.create_secret(
-            bundle_secret(staged.id, namespace=staged.namespace, token=staged.token, pods=staged.pods)
-        )
+        if self._has_secret:
+            self._kubernetes.create_secret(
+                bundle_secret(staged.id, namespace=staged.namespace, token=staged.token, pods=staged.pods)
+            )
         if self._job.submission.is_cluster:
             return self._run_in_cluster()
         try:
@@ -152,6 +168,7 @@ class _Runner:
             client=self._client,
             namespace=self._staged.namespace,
             bundle=self._staged.id,
+            has_secret=self._has_secret,
             notice=self._progress.notice,
         )
         try:
@@ -168,13 +185,17 @@ class _Runner:
         """Leave everything to the driver's pod, or clear up when there is none."""
         try:
             if not watch.look():
-                self._progress.notice("spark-submit ended without a driver pod; deleting the bundle and its Secret")
+                self._progress.notice(f"spark-submit ended without a driver pod; deleting {self._what()}")
                 self._clear()
         except StagingError as error:
-            self._progress.notice(f"{error.detail}; the bundle {self._staged.id} and its Secret may be left")
+            self._progress.notice(f"{error.detail}; {self._what()} may be left")
+
+    def _what(self) -> str:
+        return f"the bundle {self._staged.id}{' and its Secret' if self._has_secret else ''}"
 
     def _clear(self) -> None:
-        self._tried(lambda: self._kubernetes.delete_secret(self._staged.id))
+        if self._has_secret:
+            self._tried(lambda: self._kubernetes.delete_secret(self._staged.id))
         self._tried(lambda: self._client.delete(self._staged.namespace, self._staged.id))
 
     def _tried(self, delete: Callable[[], None]) -> None:

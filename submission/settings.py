@@ -14,8 +14,8 @@ from urllib.request import getproxies_environment
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from staging_io.bearers import Bearer, Fixed, TokenFile, secret_of
 from staging_protocol.errors import InvalidRequest
-from staging_protocol.tokens import Token
 
 PREFIX: Final = "SPARK_STAGING_"
 DEFAULT_NAMESPACE: Final = "default"
@@ -34,7 +34,21 @@ class Settings(BaseModel):
         default=None,
         description="Access token. Prefer `token_file`: an environment is inherited by every child process.",
     )
-    token_file: Path | None = Field(default=None, description="File that holds the access token; wins over `token`.")
+    token_file: Path | None = Field(
+        default=None,
+        description="File that holds the access token, or a token of Kubernetes for the server's audience, as "
+        "projected into a pod; it is read for each request, so it may be replaced. Wins over `token`.",
+    )
+    service_account: str | None = Field(
+        default=None,
+        pattern=r"^([a-z0-9-]+/)?[a-z0-9][a-z0-9.-]*$",
+        description="Service account to be to a server that knows callers by Kubernetes: `NAME` in the job's "
+        "namespace, or `NAMESPACE/NAME`. Tokens of it are made with the identity of the kubeconfig, which needs the "
+        "right to create `serviceaccounts/token`. Default: the kubeconfig's own token, where the server takes it.",
+    )
+    context: str | None = Field(
+        default=None, description="Context of the kubeconfig (`KUBECONFIG`, as kubectl). Default: its current one."
+    )
     namespace: str | None = Field(
         default=None, description="Kubernetes namespace of bundles and jobs. Default: `default`, as Spark does."
     )
@@ -45,6 +59,11 @@ class Settings(BaseModel):
     ca_file: Path | None = Field(default=None, description="PEM file of authorities trusted besides the system's.")
     pod_url: str | None = Field(
         default=None, description="URL at which pods reach the staging server. Default: what the server says."
+    )
+    pod_secret: bool = Field(
+        default=False,
+        description="Give pods a Secret with the bundle token also where the server knows pods by Kubernetes: for pods "
+        "of another cluster than the server's.",
     )
     init_image: str | None = Field(
         default=None,
@@ -77,15 +96,17 @@ class Settings(BaseModel):
         "Default: `~/.cache/spark-staging`; it may be deleted at any time.",
     )
 
-    def access_token(self) -> Token | None:
+    def bearer(self) -> Bearer | None:
         """Return the access token of `token_file` or `token`.
 
         Raises:
             InvalidRequest: the file cannot be read, or what was given is no token. The token is not repeated.
         """
         if self.token_file is not None:
-            return read_token(self.token_file)
-        return None if self.token is None else Token.parse(self.token.get_secret_value())
+            file = TokenFile(self.token_file)
+            file.current()
+            return file
+        return None if self.token is None else Fixed(secret_of(self.token.get_secret_value()))
 
 
 def read_settings(flags: Mapping[str, object] | None = None) -> Settings:
@@ -133,18 +154,9 @@ def _of_environment() -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
-def read_token(path: Path) -> Token:
-    """Return the token that `path` holds.
-
-    Raises:
-        InvalidRequest: it cannot be read or holds no token.
-    """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        msg = f"the token file {path} cannot be read: {error.strerror}"
-        raise InvalidRequest(msg) from error
-    return Token.parse(text)
+def kubeconfig() -> str | None:
+    """Return the file or files that kubectl reads; None for its usual one."""
+    return _ENVIRONMENT.get("KUBECONFIG")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
-from staging_protocol.api import CreatedBundle, FileState, NewBundle, NewFile, PodEndpoint
+from staging_protocol.api.creation import CreatedBundle, FileState, NewBundle, NewFile
+from staging_protocol.api.info import PodEndpoint
 from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError
+from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId, Token
 from submission.classify import Classified, Dependency, remote_entries
 from submission.connection import Connection
@@ -87,8 +89,10 @@ class Stager:
         self._namespace = namespace
         self._progress = progress
 
-    def stage(self, dependencies: Sequence[Dependency], *, application: str) -> Staged:
-        """Stage everything submitter-local among `dependencies`.
+    def stage(
+        self, dependencies: Sequence[Dependency], *, application: str, owner: OwnerReference | None = None
+    ) -> Staged:
+        """Stage everything submitter-local among `dependencies`, for as long as `owner` lives, if one is named.
 
         Raises:
             StagingError: what is wrong with a file or with the server; nothing is left behind.
@@ -99,7 +103,7 @@ class Stager:
             classified, local = found(dependencies)
             stop = threading.Event()
             files = hashed(local, cache=cache, progress=self._progress, stop=stop)
-            attempt = _Attempt(files=files, classified=classified, application=application, stop=stop)
+            attempt = _Attempt(files=files, classified=classified, application=application, owner=owner, stop=stop)
             try:
                 created, uploaded = self._bundle(attempt)
             except DigestMismatch as error:
@@ -189,6 +193,7 @@ class _Attempt:
     files: tuple[HashedFile, ...]
     classified: Classified
     application: str
+    owner: OwnerReference | None
     stop: threading.Event
 
     def body(self) -> NewBundle:
@@ -204,6 +209,7 @@ class _Attempt:
                 for one in self.files
             ),
             remote=remote_entries(self.classified),
+            owner=self.owner,
         )
 
 

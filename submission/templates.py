@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from staging_protocol.api.info import PodEndpoint
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NotFound, RefusedByPolicy
 from staging_protocol.pod_contract import FilesIn, Role
@@ -63,14 +64,14 @@ def write_template(folder: Path, *, own: OwnTemplate, bundle: PodBundle, files_i
 
 
 def pod_bundle(
-    bundle: BundleId, *, namespace: str, server_url: str, manifest_digest: Digest, settings: Settings
+    bundle: BundleId, *, namespace: str, pods: PodEndpoint, manifest_digest: Digest, settings: Settings
 ) -> PodBundle:
-    """Return what pods have to know; `server_url` is the URL for pods that the server states.
+    """Return what pods have to know; `pods` is what the server states.
 
     Raises:
         RefusedByPolicy: pods would refuse to send their token to that URL.
     """
-    url = settings.pod_url or server_url
+    url = settings.pod_url or pods.url
     if url.startswith("http://") and not settings.allow_plain_http and not is_loopback(url):
         msg = (
             f"pods would send their token in clear text to {url}; let the server use https, "
@@ -84,6 +85,8 @@ def pod_bundle(
         manifest_digest=manifest_digest,
         image=settings.init_image or f"spark-staging/init:{version('spark-staging')}",
         allow_plain_http=settings.allow_plain_http and url.startswith("http://"),
+        token_audience=None if settings.pod_secret else pods.token_audience,
+        ca=pods.ca,
         resources=InitResources(
             cpu_request=settings.init_cpu_request,
             memory_request=settings.init_memory_request,

@@ -1,6 +1,7 @@
-"""Uploading what the server wants: several files at a time, the largest first, each on its way.
+"""Uploading what the server wants: several loads at a time, the largest first, each on its way.
 
-    up to 8 MiB   one PUT: as cheap as can be, and begun anew when it fails
+    small         many in one request, where the server takes that: up to 8 MiB together
+    up to 8 MiB   one PUT: begun anew when it fails, as a batch is
     larger        a resumable upload in parts of 8 MiB, remembered in the journal until it is whole
 
 The largest begin first, so that the small ones fill what is left of the time, and no large one is alone at the end.
@@ -10,17 +11,23 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from staging_io.staging import StagingClient
+from staging_protocol.api.info import BatchLimits, Info
 from staging_protocol.errors import DigestMismatch, MethodNotAllowed, NotFound, StagingError, Terminated
 from submission import parallel
-from submission.file_content import changed, content
+from submission.batching import Load, announced, loads
+from submission.file_content import changed, content, contents
 from submission.hashing import HashedFile
 from submission.progress import FileProgress, Progress
 from submission.resumable import PART, ResumableUpload
 from submission.retrying import retried
 from submission.settings import Settings
 from submission.upload_journal import UploadJournal
+
+_WORTH_ASKING: Final = 2
+"""Files that may go together; for one alone, one request less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +69,9 @@ class Uploader:
             StagingError: the first failure; what the server has by then is kept there.
         """
         self._progress.phase("upload", size=sum(one.version.size for one in files))
-        largest_first = sorted(files, key=lambda one: -one.version.size)
         self._tidy(files)
-        parallel.each(largest_first, self._upload, at_once=self._settings.uploads, stop=self._stop)
+        todo = loads(files, self._batch_limits(files))
+        parallel.each(todo, self._upload, at_once=self._settings.uploads, stop=self._stop)
         return sum(one.resumed for one in self._resumable)
 
     @property
@@ -73,20 +80,56 @@ class Uploader:
         sizes = [size for one in list(self._resumable) if (size := one.kept)]
         return Kept(files=len(sizes), size=sum(sizes))
 
-    def _upload(self, one: HashedFile) -> None:
+    def _batch_limits(self, files: Sequence[HashedFile]) -> BatchLimits | None:
+        """Ask what the server takes together, when that may matter."""
+        if sum(one.version.size <= PART for one in files) < _WORTH_ASKING:
+            return None
+        info: list[Info] = []
+        self._retried(lambda: info.append(self._client.info()))
+        return info[0].limits.batch
+
+    def _upload(self, load: Load) -> None:
+        if len(load) > 1:
+            self._put_together(load)
+            return
+        one = load[0]
         try:
             if one.version.size <= PART:
-                self._put(one)
+                self._put(one, reached=FileProgress(self._progress).reached)
             else:
                 self._put_in_parts(one)
         except DigestMismatch as error:
             raise changed(one) from error
 
+    def _put_together(self, load: Load) -> None:
+        batch, shown = announced(load), FileProgress(self._progress)
+
+        def put() -> None:
+            body = contents(load, reached=shown.reached, stop=self._stop)
+            self._client.put_blobs(self._namespace, batch, body)
+
+        try:
+            self._retried(put)
+        except (NotFound, DigestMismatch):
+            # A server of the version before answers at the same address; or a file is another one by now, and the
+            # server that gets each by itself tells which.
+            self._put_each(load, shown)
+
+    def _put_each(self, load: Load, shown: FileProgress) -> None:
+        """Send the files of a load one by one; what was shown of them together is not shown again."""
+        before = 0
+        for one in load:
+            try:
+                self._put(one, reached=shown.behind(before))
+            except DigestMismatch as error:
+                raise changed(one) from error
+            before += one.version.size
+
     def _put_in_parts(self, one: HashedFile) -> None:
         try:
             self._send_in_parts(one)
         except (NotFound, MethodNotAllowed):  # a server of the version before has no resumable uploads
-            self._put(one)
+            self._put(one, reached=FileProgress(self._progress).reached)
 
     def _send_in_parts(self, one: HashedFile) -> None:
         with self._journal.claimed(one.digest, size=one.version.size, path=one.file.path) as claim:
@@ -101,11 +144,11 @@ class Uploader:
             self._resumable.append(upload)
             upload.send(retried=self._retried)
 
-    def _put(self, one: HashedFile) -> None:
-        shown, size = FileProgress(self._progress), one.version.size
+    def _put(self, one: HashedFile, *, reached: Callable[[int], None]) -> None:
+        size = one.version.size
 
         def put() -> None:
-            body = content(one, offset=0, size=size, reached=shown.reached, stop=self._stop)
+            body = content(one, offset=0, size=size, reached=reached, stop=self._stop)
             self._client.put_blob(self._namespace, one.digest, size=size, content=body)
 
         self._retried(put)

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from benchmarks.interrupts import end_on_signals
 from benchmarks.load.judge import MOST_GROWTH, fairness, faults
+from benchmarks.load.picture import crowd_in_words, memory_in_words, memory_plot
 from benchmarks.load.plan import FRESH, LARGE, SERVER, SMALL, Plan, demands
-from benchmarks.load.plot import Plot
 from benchmarks.load.run import Result, run
 from benchmarks.load.tally import Share, percentile
 from benchmarks.machine import load_average
@@ -33,6 +33,8 @@ def main() -> int:
     arguments = _arguments()
     end_on_signals()
     arguments.data.mkdir(parents=True, exist_ok=True)
+    if arguments.plot is not None:
+        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
     plan = Plan(
         demands=demands(uploaders=arguments.uploads, readers=arguments.reads),
         sizes=SMALL if arguments.quick else LARGE,
@@ -72,7 +74,7 @@ def _say(line: dict[str, float]) -> None:
 
 def _show(console: Console, result: Result) -> None:
     summary, fair = result.summary, fairness(result)
-    table = Table(title=_title(result.plan), title_justify="left", title_style="bold")
+    table = Table(title=crowd_in_words(result.plan), title_justify="left", title_style="bold")
     for name in (
         "namespace",
         "uploaders",
@@ -99,7 +101,7 @@ def _show(console: Console, result: Result) -> None:
     )
     console.print(
         f"  verified: {summary.verified:,} reads compared with their digest\n"
-        f"  memory: {_memory(result)} in the second half\n"
+        f"  memory: {memory_in_words(result)} in the second half\n"
         f"  server: {result.cpu / summary.seconds:.2f} cores; the crowd was late by at most {summary.late:.1f} s\n"
         f"  one against an average client of hundred: {fair.up:.2f} times the uploads, {fair.down:.2f} the reads, "
         f"{fair.wait:.2f} of the wait\n"
@@ -117,25 +119,8 @@ def _write(console: Console, result: Result, *, wrong: list[str], arguments: arg
     }  # fmt: skip
     path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1))
     picture = arguments.plot or path.with_suffix(".svg")
-    picture.write_text(_plot(result).to_svg())
+    picture.write_text(memory_plot(result).to_svg())
     console.print(f"  every sample: {path}\n  plot: {picture}\n  again: --seed {arguments.seed}", highlight=False)
-
-
-def _plot(result: Result) -> Plot:
-    memory = result.memory
-    return Plot(
-        title=f"Server's memory under load: {_title(result.plan)}",
-        subtitle=f"one process; {_memory(result)} (dashed: linear fit)",
-        x_label="seconds", y_label="PSS, MiB", x=memory.seconds, y=memory.mib, line=memory.line,
-    )  # fmt: skip
-
-
-def _memory(result: Result) -> str:
-    return f"at most {result.memory.highest:.0f} MiB, {result.memory.growth:+.2f} MiB a minute"
-
-
-def _title(plan: Plan) -> str:
-    return f"{plan.uploaders} uploads and {plan.readers:,} reads at once"
 
 
 def _arguments() -> argparse.Namespace:

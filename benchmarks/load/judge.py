@@ -14,8 +14,9 @@ from benchmarks.load.tally import Share, percentile
 MOST_GROWTH: Final = 2.0
 """MiB a minute in the second half: less is what allocators and caches do, a leak of an hour would be 120 MiB."""
 
-MOST_MEMORY: Final = 256.0
-"""MiB with 1,200 clients at once: a buffer for each upload that runs, and some 20 KiB for each connection."""
+MOST_MEMORY: Final = 150.0
+"""MiB with 1,200 clients at once: 80 for the program, half a MiB for each upload that runs, some 25 KiB for each
+connection, and the caches of the database."""
 
 
 class Fairness(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from benchmarks.load.tally import Summary
 from benchmarks.processes import ENVIRONMENT, RunFailed
 from benchmarks.staging import StagingServer, staging_server
 from benchmarks.trees import cpu_of_tree
-from staging_protocol.api import NewSweep
+from staging_protocol.api.operators import NewSweep
 from staging_protocol.errors import BundleExpired, NotFound
 from staging_protocol.uploads import UploadId
 

@@ -17,7 +17,7 @@ from benchmarks.load.wire import Head, Wire, request_bytes
 from benchmarks.scenario import MIB
 from benchmarks.staging import jar
 from staging_protocol import uploads
-from staging_protocol.api import CreatedBundle, FileState, NewBundle
+from staging_protocol.api.creation import CreatedBundle, FileState, NewBundle
 from staging_protocol.wire import decode, encode
 
 _APPEND: Final = 8 * MIB

@@ -7,6 +7,7 @@ from benchmarks.scenarios import (
     create,
     fan_out,
     get,
+    identity,
     init,
     latency,
     put,
@@ -14,10 +15,15 @@ from benchmarks.scenarios import (
     resolve,
     resubmit,
     resume,
+    retention,
     stage,
     tls,
+    watching,
     workers,
 )
+
+ASKED_FOR: Final = (Scenario("retention-million", retention.run_million),)
+"""Too large to run with the others; only by their names."""
 
 ALL: Final = (
     Scenario("get", get.run),
@@ -36,10 +42,14 @@ ALL: Final = (
     Scenario("resume", resume.run),
     Scenario("resubmit", resubmit.run),
     Scenario("create", create.run),
+    Scenario("retention", retention.run),
     Scenario("init", init.run),
     Scenario("init-loaded", init.run_loaded),
     Scenario("latency", latency.run),
     Scenario("workers-files", workers.run_files),
     Scenario("workers-manifests", workers.run_manifests),
     Scenario("workers-tls", workers.run_tls),
+    # Last: without an API server nothing follows it.
+    Scenario("identity", identity.run),
+    Scenario("watch", watching.run),
 )

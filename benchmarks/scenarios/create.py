@@ -11,7 +11,7 @@ from benchmarks.measure import OURS, Sample, Side, alternate, seconds, server_cp
 from benchmarks.processes import RunFailed, measure
 from benchmarks.scenario import KIB, Bench, Outcome
 from benchmarks.staging import NAMESPACE, StagingServer, describe, staging_server
-from staging_protocol.api import NewBundle
+from staging_protocol.api.creation import NewBundle
 from staging_protocol.wire import encode
 
 _FILES = 3

@@ -17,7 +17,7 @@ from benchmarks.scenario import KIB, MIB, Bench, Outcome
 from benchmarks.scenarios.put import DAV
 from benchmarks.staging import FORGET, NAMESPACE, Bundle, StagingServer, describe, jar, staging_server
 from benchmarks.uploading import Part, put_stamped
-from staging_protocol.api import NewBundle
+from staging_protocol.api.creation import NewBundle
 from staging_protocol.wire import encode
 from tests.services.nginx import Nginx, running_nginx
 

@@ -79,7 +79,7 @@ def _put(bench: Bench, *, clients: int) -> Outcome:
     ):
         files = random_files(bench.folder / "files", count=clients, size=size // clients, suffix=".jar")
         sides = [
-            Side(OURS, lambda: _to_us(ours, files=files, ca=certificates.ca)),
+            Side(OURS, lambda: to_us(ours, files=files, ca=certificates.ca)),
             Side("nginx", lambda: _to_nginx(nginx, files=files, ca=certificates.ca)),
         ]
         samples = alternate(sides, runs=bench.runs, say=bench.say)
@@ -90,7 +90,8 @@ def _put(bench: Bench, *, clients: int) -> Outcome:
     )  # fmt: skip
 
 
-def _to_us(server: StagingServer, *, files: Sequence[Path], ca: Path) -> Sample:
+def to_us(server: StagingServer, *, files: Sequence[Path], ca: Path) -> Sample:
+    """Upload other bytes of the same size, and end their bundle."""
     server.forget()
     for file in files:
         renew(file)

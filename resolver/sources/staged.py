@@ -7,9 +7,9 @@ from typing import Final
 
 from resolver.sources.base import Reading, Source, Stat, Version
 from resolver.sources.ranged import read_range, size_of, stat_of
-from staging_io.http import Answer, HttpClient
+from staging_io.http import Answer
 from staging_io.refusals import problem_error
-from staging_io.staging import StagingClient
+from staging_io.staging import StagingClient, files_path
 from staging_protocol.errors import InvalidRequest, NotFound, SourceChanged, StagingError
 from staging_protocol.tokens import BundleId
 from staging_protocol.uris import DependencyUri
@@ -21,10 +21,9 @@ _MAX_PROBLEM: Final = 64 * 1024
 class StagedSource:
     """Reads the files of one bundle."""
 
-    def __init__(self, client: StagingClient, *, http: HttpClient, namespace: str, bundle: BundleId) -> None:
-        self._http = http
-        # The same for all files: thousands of small ones would feel it.
-        self._files, self._authorization = client.file_request(namespace, bundle, "")
+    def __init__(self, client: StagingClient, *, namespace: str, bundle: BundleId) -> None:
+        self._client = client
+        self._files = files_path(namespace, bundle)
 
     def stat(self, uri: DependencyUri) -> Stat:
         """Ask with HEAD; an error has no body there, so its status says all."""
@@ -49,7 +48,7 @@ class StagedSource:
         if uri.authority:
             msg = f"{uri} names a server; staged:///<kind>/<name> names a file of the manifest's own bundle"
             raise InvalidRequest(msg)
-        return self._http.open(method, self._files + uri.path.lstrip("/"), headers={**self._authorization, **headers})
+        return self._client.open(method, self._files + uri.path.lstrip("/"), headers=headers)
 
 
 def _refused(answer: Answer, *, uri: DependencyUri) -> StagingError:

@@ -8,6 +8,12 @@ bytes that nobody names (a crash came first; they are swept), and never the othe
     await writer.write([chunk, …])          any number of times
     await writer.commit(key)                durable under `key`; or writer.cancel()
 
+Small ones may come many together, one behind the other:
+
+    writer = await store.create_batch([Batched(size=…, key=…), …])
+    await writer.write([chunk, …])          cut where one ends and the next begins
+    await writer.commit()                   all durable under their keys; or writer.cancel()
+
 An upload may come in parts, over days and processes:
 
     writer = await store.resume(upload, key=key)
@@ -82,8 +88,8 @@ class Leftover:
     age: float
 
 
-class BlobWriter(Protocol):
-    """The bytes of one upload on their way; not visible under any key before `commit`."""
+class ByteWriter(Protocol):
+    """Bytes on their way."""
 
     @property
     def size(self) -> int:
@@ -113,6 +119,14 @@ class BlobWriter(Protocol):
         """
         ...
 
+    async def cancel(self) -> None:
+        """Forget the bytes; harmless after `commit` and when called twice."""
+        ...
+
+
+class BlobWriter(ByteWriter, Protocol):
+    """The bytes of one upload on their way; not visible under any key before `commit`."""
+
     async def digest(self) -> Digest:
         """Return the digest of everything written so far."""
         ...
@@ -130,8 +144,25 @@ class BlobWriter(Protocol):
         """
         ...
 
-    async def cancel(self) -> None:
-        """Forget the bytes; harmless after `commit` and when called twice."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batched:
+    """A blob among many that come one behind the other; without a key its bytes are passed over."""
+
+    size: int
+    key: BlobKey | None
+
+
+class BatchWriter(ByteWriter, Protocol):
+    """The bytes of many uploads, one behind the other; none is visible under its key before `commit`."""
+
+    async def commit(self) -> None:
+        """Verify all, and make all durable under their keys: after this they survive a power cut.
+
+        Raises:
+            DigestMismatch: one has another digest than its key, or bytes are missing; none was committed.
+            NoSpace, Unavailable: some may be under their keys.
+        """
         ...
 
 
@@ -196,6 +227,10 @@ class BlobStore(Protocol):
 
     async def create(self, upload: UploadId) -> BlobWriter:
         """Begin to write the bytes of `upload`, whose id was not used before."""
+        ...
+
+    async def create_batch(self, batch: Sequence[Batched]) -> BatchWriter:
+        """Begin to write the bytes of many uploads, whose ids were not used before."""
         ...
 
     async def resume(self, upload: UploadId, *, key: BlobKey) -> ResumableWriter:

@@ -15,7 +15,7 @@ import functools
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -24,6 +24,8 @@ from staging_protocol.errors import InvalidRequest
 from staging_protocol.uploads import UploadId
 from staging_server.blobs.base import (
     PREFIXES,
+    Batched,
+    BatchWriter,
     BlobKey,
     BlobStore,
     BlobWriter,
@@ -34,6 +36,7 @@ from staging_server.blobs.base import (
 )
 from staging_server.blobs.disk_errors import translated
 from staging_server.blobs.kept_hashes import KeptHashes
+from staging_server.blobs.local_batch import LocalBatchWriter
 from staging_server.blobs.local_parts import LocalResumableWriter
 from staging_server.blobs.local_writer import LocalWriter
 from staging_server.blobs.open_files import LocalBlob, OpenFiles
@@ -68,11 +71,15 @@ class LocalBlobs:
 
     async def create(self, upload: UploadId) -> BlobWriter:
         """See `BlobStore.create`."""
-        return LocalWriter(self, self._upload_path(upload))
+        return LocalWriter(self, self.upload_path(upload))
+
+    async def create_batch(self, batch: Sequence[Batched]) -> BatchWriter:
+        """See `BlobStore.create_batch`."""
+        return LocalBatchWriter(self, batch)
 
     async def resume(self, upload: UploadId, *, key: BlobKey) -> ResumableWriter:
         """See `BlobStore.resume`."""
-        return LocalResumableWriter(self, self._upload_path(upload), aside=self.path(key))
+        return LocalResumableWriter(self, self.upload_path(upload), aside=self.path(key))
 
     async def open(self, key: BlobKey) -> OpenBlob:
         """See `BlobStore.open`."""
@@ -86,7 +93,7 @@ class LocalBlobs:
     async def forget(self, upload: UploadId) -> None:
         """See `BlobStore.forget`."""
         self._hashes.forget(upload)
-        await self.run(self._upload_path(upload).unlink, missing_ok=True)
+        await self.run(self.upload_path(upload).unlink, missing_ok=True)
 
     async def abandoned(self) -> AsyncIterator[UploadId]:
         """See `BlobStore.abandoned`."""
@@ -114,6 +121,10 @@ class LocalBlobs:
         """Return where the bytes under `key` lie; the only place that builds paths from keys."""
         return self._folder / key
 
+    def upload_path(self, upload: UploadId) -> Path:
+        """Return where the bytes of `upload` lie before its commit."""
+        return self._folder / _UPLOADS / upload
+
     @property
     def flush_every(self) -> int:
         """Bytes after which the kernel is asked to write."""
@@ -132,9 +143,6 @@ class LocalBlobs:
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `function` on a thread of the store."""
         return await self.submit(function, *args, **kwargs)
-
-    def _upload_path(self, upload: UploadId) -> Path:
-        return self._folder / _UPLOADS / upload
 
     def _make_folders(self) -> None:
         for folder in (_UPLOADS, "sha256", *(f"sha256/{prefix}" for prefix in PREFIXES)):

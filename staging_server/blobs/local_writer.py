@@ -18,6 +18,7 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, Unavailable
+from staging_protocol.uploads import UploadId
 from staging_server.blobs.base import BlobKey, BlobWriter
 from staging_server.blobs.disk_errors import translated
 from staging_server.blobs.kept_hashes import KeptHashes
@@ -48,6 +49,10 @@ class Disk(Protocol):
 
     def path(self, key: BlobKey) -> Path:
         """Return where the bytes under `key` lie."""
+        ...
+
+    def upload_path(self, upload: UploadId) -> Path:
+        """Return where the bytes of `upload` lie before its commit."""
         ...
 
     def submit(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:

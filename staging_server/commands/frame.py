@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 FOLDER: Final = click.option("--folder", type=click.Path(path_type=Path), help="Folder for data.")
 
+OUTPUT: Final = click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
+)
+
 
 def settings_of(
     *,

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from staging_protocol.api import NewSweep, Sweep
+from staging_protocol.api.operators import NewSweep, Sweep
 from staging_protocol.errors import ExitCode, InvalidRequest
 from staging_protocol.tokens import Token
-from staging_server.commands.frame import FOLDER, plain_errors, settings_of
+from staging_protocol.wire import encode
+from staging_server.commands.frame import FOLDER, OUTPUT, plain_errors, settings_of
 from staging_server.sizes import human_size
 from staging_server.tenants import Caller
 
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 @FOLDER
 @click.option("--url", help="Let the server at this URL sweep, instead of this process.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with an access token that may operate.")
-def sweep(*, dry_run: bool, folder: Path | None, url: str | None, token_file: Path | None) -> None:
+@OUTPUT
+def sweep(*, dry_run: bool, folder: Path | None, url: str | None, token_file: Path | None, output: str) -> None:
     """End what has expired and remove unused blobs, once.
 
     With --url the running server does it, which is the way while one runs: SQLite has one writing process.
-    Without, this process opens the data folder itself.
+    Without, this process opens the data folder itself; what Kubernetes knows is then unknown to it, and keeps.
+    A dry run changes nothing.
     """
     import asyncio
 
@@ -35,7 +38,10 @@ def sweep(*, dry_run: bool, folder: Path | None, url: str | None, token_file: Pa
             done = _sweep_there(url, token_file, dry_run=dry_run)
         else:
             done = asyncio.run(_sweep_here(settings_of(folder=folder), dry_run=dry_run))
-        _show(done)
+        if output == "json":
+            click.echo(encode(done).decode())
+        else:
+            _show(done)
 
 
 def _sweep_there(url: str, token_file: Path | None, *, dry_run: bool) -> Sweep:
@@ -51,8 +57,10 @@ def _sweep_there(url: str, token_file: Path | None, *, dry_run: bool) -> Sweep:
 
 
 async def _sweep_here(settings: "Settings", *, dry_run: bool) -> Sweep:
-    from staging_server.parts import open_server_parts
+    from staging_server.parts import foresee, open_server_parts
 
+    if dry_run:
+        return await foresee(settings)
     async with open_server_parts(settings) as parts:
         return await parts.sweeper.sweep(dry_run=dry_run, caller=Caller(name="command"))
 
@@ -62,6 +70,8 @@ def _show(done: Sweep) -> None:
     for bundle in done.bundles:
         click.echo(f"{would} {bundle.id} {bundle.namespace}/{bundle.application}: {bundle.reason}")
     gone = "would remove" if done.dry_run else "removed"
+    for blob in done.blobs:
+        click.echo(f"{gone} {blob.digest}, {human_size(blob.size)}: {blob.reason}")
     click.echo(f"{would} {len(done.bundles)} bundles, {gone} {len(done.blobs)} blobs, {human_size(done.freed)}")
 
 

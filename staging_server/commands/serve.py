@@ -47,7 +47,7 @@ def serve(**options: Any) -> None:
 def _metrics_of(settings: "Settings") -> Iterator[None]:
     """Make room for the numbers of all workers, if there are some; before anything imports prometheus-client."""
     from staging_server.metrics_folder import metrics_folder
-    from staging_server.settings import share_metrics
+    from staging_server.settings.prometheus import share_metrics
 
     if settings.workers == 1:
         share_metrics(None)
@@ -61,8 +61,10 @@ def _metrics_of(settings: "Settings") -> Iterator[None]:
 def _run(settings: "Settings") -> None:
     import asyncio
 
+    from staging_server.process_memory import share_arenas
     from staging_server.serving import serve as run_server
 
+    share_arenas()
     asyncio.run(run_server(settings, started=lambda server: _say_started(server, settings)))
 
 

@@ -8,7 +8,10 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import hdrs, web
 
-from staging_protocol.api import BundleState, Lease, NewBundle, Pin, Report, ShortText
+from staging_protocol.api.bodies import ShortText
+from staging_protocol.api.bundles import BundleState, Lease, Pin
+from staging_protocol.api.creation import NewBundle
+from staging_protocol.api.reports import Report
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NotFound
 from staging_protocol.filenames import FileName
@@ -41,7 +44,7 @@ async def create(exchange: Exchange) -> web.Response:
     body = await read_json(
         exchange.request, limit=settings.limits.create_body_size, seconds=settings.timeouts.stall
     )  # fmt: skip
-    created = await exchange.parts.bundles.create(
+    created = await exchange.parts.creation.create(
         tenant,
         _read_small(body) if len(body) <= _SMALL else _read_new_bundle(body),
         caller=exchange.caller,
@@ -146,7 +149,7 @@ async def delete(exchange: Exchange) -> web.Response:
 
 async def explain(exchange: Exchange) -> web.Response:
     """Return every claim that keeps the bundle, in words."""
-    return json_answer(await exchange.parts.bundles.explain(exchange.tenant, exchange.bundle))
+    return json_answer(await exchange.parts.overview.explain(exchange.tenant, exchange.bundle))
 
 
 async def list_of_namespace(exchange: Exchange) -> web.Response:
@@ -161,7 +164,7 @@ async def list_of_all(exchange: Exchange) -> web.Response:
 
 async def _page(exchange: Exchange, *, everything: bool) -> web.Response:
     query = exchange.request.query
-    page = await exchange.parts.bundles.list(
+    page = await exchange.parts.overview.list(
         None if everything else exchange.tenant,
         cursor=query.get("cursor"),
         limit=_limit(query.get("limit"), most=exchange.parts.settings.limits.page_size),

@@ -5,36 +5,42 @@ import asyncio
 import msgspec
 from aiohttp import hdrs, web
 
-from staging_protocol.api import API_VERSION, Info, Limits, NewSweep
+from staging_protocol.api.info import API_VERSION, Info, Limits
+from staging_protocol.api.operators import NewSweep
 from staging_server import metrics as prometheus
 from staging_server.answers import json_answer, json_bytes, plain_text
 from staging_server.bodies import read_struct
 from staging_server.exchange import Exchange
 from staging_server.health import check_ready
+from staging_server.uploads.batches import batch_limits
 
 
 async def info(exchange: Exchange) -> web.Response:
     """Say what the server is and allows."""
     settings = exchange.parts.settings
+    auth = settings.auth
     limits = Limits(
         file_size=settings.limits.file_size,
         create_body_size=settings.limits.create_body_size,
         files_per_bundle=settings.limits.files_per_bundle,
+        batch=batch_limits(settings.limits),
     )
     return json_answer(
         Info(
             server=f"spark-staging/{exchange.state.version}",
             api_versions=(API_VERSION,),
-            auth_mode=settings.auth.mode,
+            auth_mode=auth.mode,
             limits=limits,
             pods=exchange.state.pods,
+            token_audience=auth.token_audience,
+            api_server_tokens=auth.api_server_tokens,
         )
     )
 
 
 async def usage(exchange: Exchange) -> web.Response:
     """Return bytes and counts of all namespaces."""
-    return json_answer(await exchange.parts.bundles.usage(None))
+    return json_answer(await exchange.parts.overview.usage(None))
 
 
 async def sweep(exchange: Exchange) -> web.Response:

@@ -79,7 +79,7 @@ async def append(exchange: Exchange) -> web.Response:
 async def cancel(exchange: Exchange) -> web.Response:
     """End an upload and remove its bytes."""
     await exchange.parts.resumable.cancel(
-        exchange.tenant, _upload(exchange), caller=exchange.caller, anybody=exchange.operates
+        exchange.tenant, _upload(exchange), caller=exchange.caller, anybody=await exchange.operates()
     )
     return no_content()
 

@@ -1,50 +1,44 @@
-"""Bytes that arrive: who wants a blob, the uploads under way, and the moment at which bytes become a blob.
+"""Bytes that arrive: the uploads under way, and the moment at which bytes become blobs.
 
 An `uploads` row is written before the first byte and names the key at which the bytes will lie.  It goes away in the
 transaction that names the key in `blobs`, or after the bytes are removed again.  So whatever a crash leaves, either a
 blob row or an upload row knows of the bytes.
+
+Small files arrive many together.  What is done here is done for all of them at once, with as many statements as for
+one.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Integer, and_, bindparam, delete, exists, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from staging_protocol.api import BundleState
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted
 from staging_protocol.uploads import UploadId
 from staging_server.audit import Entry, append
 from staging_server.blobs.base import BlobKey
-from staging_server.metadata.rows import OF_TENANT, tenant_parameters
+from staging_server.metadata.partial_indexes import BUNDLE_IS_OPEN, TENANT_OF_BUNDLE
+from staging_server.metadata.rows import OF_TENANT, AnyRow, tenant_parameters
 from staging_server.metadata.tables import STORED, blobs, bundle_files, bundles, tenant_blobs, tenants, uploads
+from staging_server.metadata.wishes import BlobsOf, Wish, find_wishes
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import micros
 
-# Open bundles are few, those of a tenant may be many.  SQLite takes the index of the open ones only when their state is
-# written into the statement, not bound, and when the sign hides the index of the tenant from it.
-_IS_OPEN: Final = bundles.c.state == literal_column(f"'{BundleState.OPEN.value}'")
-_TENANT_ID: Final = literal_column("+bundles.tenant_id", Integer)
-
-_OPEN_WANTS: Final = (
-    select(bundle_files.c.size)
-    .join(bundles, bundles.c.number == bundle_files.c.bundle)
-    .join(tenants, tenants.c.id == _TENANT_ID)
-    .where(bundle_files.c.digest == bindparam("digest"), _IS_OPEN, OF_TENANT)
-    .distinct()
-)
-_HELD_SIZE: Final = (
-    select(blobs.c.size)
-    .join(tenant_blobs, tenant_blobs.c.digest == blobs.c.digest)
-    .join(tenants, tenants.c.id == tenant_blobs.c.tenant_id)
-    .where(blobs.c.digest == bindparam("digest"), blobs.c.state == STORED, OF_TENANT)
-)
 TENANT_ID: Final = select(tenants.c.id).where(OF_TENANT)
 _BEGIN: Final = insert(uploads)
 _END: Final = delete(uploads).where(uploads.c.id == bindparam("upload"))
-_LOCKED: Final = select(blobs).where(blobs.c.digest == bindparam("of_digest")).with_for_update()
+_LOCKED: Final = (
+    select(blobs)
+    .where(blobs.c.digest.in_(bindparam("digests", expanding=True)))
+    # Everybody takes locks in the order of the digests, so that nobody waits in a circle.
+    .order_by(blobs.c.digest)
+    .with_for_update()
+)
 _STORE: Final = (
     update(blobs)
     .where(blobs.c.digest == bindparam("of_digest"))
@@ -52,48 +46,31 @@ _STORE: Final = (
 )
 _IN_USE: Final = update(blobs).where(blobs.c.digest == bindparam("of_digest")).values(unused_since=None)
 _OWN: Final = upsert(tenant_blobs).on_conflict_do_nothing()
+_SERVED: Final = (
+    select(bundles.c.number, bundles.c.reserved, bundle_files.c.digest)
+    .join(bundle_files, bundle_files.c.bundle == bundles.c.number)
+    .where(
+        bindparam("of_tenant") == TENANT_OF_BUNDLE,
+        BUNDLE_IS_OPEN,
+        bundle_files.c.digest.in_(bindparam("digests", expanding=True)),
+    )
+    .order_by(bundles.c.number)
+    .with_for_update(of=bundles)
+)
 _ARRIVED: Final = (
     update(bundles)
-    .where(
-        bindparam("of_tenant") == _TENANT_ID,
-        _IS_OPEN,
-        exists().where(
-            and_(bundle_files.c.bundle == bundles.c.number, bundle_files.c.digest == bindparam("of_digest"))
-        ),
-        bundles.c.reserved >= bindparam("arrived"),
-    )
-    .values(reserved=bundles.c.reserved - bindparam("arrived"), last_activity_at=bindparam("now"))
+    .where(bundles.c.number == bindparam("of_bundle"))
+    .values(reserved=bundles.c.reserved - bindparam("released"), last_activity_at=bindparam("now"))
 )
 _COUNT: Final = (
     update(tenants)
     .where(tenants.c.id == bindparam("of_tenant"))
     .values(
-        blobs=tenants.c.blobs + 1,
+        blobs=tenants.c.blobs + bindparam("count"),
         blob_size=tenants.c.blob_size + bindparam("arrived"),
         reserved=tenants.c.reserved - bindparam("released"),
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class BlobOf:
-    """A digest, asked about by a tenant."""
-
-    tenant: Tenant
-    digest: Digest
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        """For the statements of this module."""
-        return {"digest": str(self.digest), **tenant_parameters(self.tenant)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """Whether a tenant holds a blob (its size, or None), and with what sizes its open bundles want it."""
-
-    held: int | None
-    wanted: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,62 +86,66 @@ class Arrival:
     now: datetime
 
 
-def find_wish(connection: Connection, blob: BlobOf) -> Wish:
-    """Return whether the tenant has the blob and wants it: a query."""
-    held = connection.execute(_HELD_SIZE, blob.parameters).scalar()
-    if held is not None:
-        return Wish(held=held, wanted=frozenset())
-    return Wish(held=None, wanted=frozenset(connection.execute(_OPEN_WANTS, blob.parameters).scalars()))
+Arrivals = Sequence[Arrival]
+"""At least one upload, all of one tenant and with different digests."""
 
 
-def begin_upload(connection: Connection, arrival: Arrival) -> None:
+def begin_uploads(connection: Connection, arrivals: Arrivals) -> None:
     """Remember that bytes are about to come."""
-    connection.execute(
-        _BEGIN,
+    tenant_id = _tenant_id(connection, arrivals)
+    rows = [
         {
             "id": str(arrival.upload),
-            "tenant_id": connection.execute(TENANT_ID, tenant_parameters(arrival.tenant)).scalar_one(),
+            "tenant_id": tenant_id,
             "digest": str(arrival.digest),
             "key": str(arrival.key),
             "started_at": micros(arrival.now),
-        },
-    )
+        }
+        for arrival in arrivals
+    ]
+    connection.execute(_BEGIN, rows)
 
 
-def store_blob(connection: Connection, arrival: Arrival) -> bool:
-    """Do what `name_blob` does, and end the upload; when that is False, its row stays until `end_upload`."""
-    kept = name_blob(connection, arrival)
-    if kept:
-        connection.execute(_END, {"upload": str(arrival.upload)})
-    return kept
+def store_blobs(connection: Connection, items: Sequence[Arrivals]) -> list[frozenset[UploadId]]:
+    """Do what `name_blobs` does for each item, and end the uploads that it returns: an operation.
+
+    The rows of other uploads stay until `end_upload`.
+    """
+    if len(items) > 1:
+        # What one item locks may be what another one needs: all of it is locked in order, and before any tenant is.
+        _locked(connection, [arrival.digest for arrivals in items for arrival in arrivals])
+    by_tenant = sorted(range(len(items)), key=lambda position: str(items[position][0].tenant))
+    kept = {position: name_blobs(connection, items[position]) for position in by_tenant}
+    ended = [{"upload": str(upload)} for uploads_kept in kept.values() for upload in uploads_kept]
+    if ended:
+        connection.execute(_END, ended)
+    return [kept[position] for position in range(len(items))]
 
 
-def name_blob(connection: Connection, arrival: Arrival) -> bool:
-    """Make the bytes under the key of `arrival` a blob of its tenant; they are verified and durable.
+def name_blobs(connection: Connection, arrivals: Arrivals) -> frozenset[UploadId]:
+    """Make the bytes under the keys of `arrivals` blobs of their tenant; they are verified and durable.
 
     Returns:
-        Whether the row names this key now.  False: the same bytes were stored already, and these are to be removed.
+        The uploads whose keys rows name now.  Of others the same bytes were stored already, and theirs are to be
+        removed.
 
     Raises:
-        BlobNotWanted: nobody wants it any more; the bytes are to be removed.
+        BlobNotWanted: nobody wants one of them any more; the bytes of all are to be removed.
     """
-    blob = BlobOf(arrival.tenant, arrival.digest)
-    row = connection.execute(_LOCKED, {"of_digest": str(arrival.digest)}).one_or_none()
-    wish = find_wish(connection, blob)
-    if row is None or (wish.held is None and arrival.size not in wish.wanted):
-        msg = f"the bundle that wanted {arrival.digest} has ended"
-        raise BlobNotWanted(msg)
-    kept = bool(row.state != STORED)
-    if kept:
-        connection.execute(
-            _STORE, {"of_digest": str(arrival.digest), "new_size": arrival.size, "new_key": str(arrival.key)}
-        )
-    elif row.unused_since is not None:
-        connection.execute(_IN_USE, {"of_digest": str(arrival.digest)})
-    if wish.held is None:
-        _give(connection, arrival)
-    append(connection, [_entry(arrival, kept=kept)])
-    return kept
+    asked = BlobsOf(arrivals[0].tenant, [arrival.digest for arrival in arrivals])
+    rows = _locked(connection, asked.digests)
+    wishes = find_wishes(connection, asked)
+    for arrival in arrivals:
+        _require_wanted(arrival, wishes[arrival.digest], known=arrival.digest in rows)
+    kept = [arrival for arrival in arrivals if rows[arrival.digest].state != STORED]
+    _store(connection, kept)
+    in_use = [row for row in rows.values() if row.state == STORED and row.unused_since is not None]
+    if in_use:
+        connection.execute(_IN_USE, [{"of_digest": row.digest} for row in in_use])
+    _give(connection, [arrival for arrival in arrivals if wishes[arrival.digest].held is None])
+    uploads_kept = frozenset(arrival.upload for arrival in kept)
+    append(connection, [_entry(arrival, kept=arrival.upload in uploads_kept) for arrival in arrivals])
+    return uploads_kept
 
 
 def end_upload(connection: Connection, upload: UploadId) -> None:
@@ -177,20 +158,65 @@ def is_named(connection: Connection, key: BlobKey) -> bool:
 
     Ask by a write, not by a read: then no earlier write is still under way.
     """
-    row = connection.execute(_LOCKED, {"of_digest": str(key.digest)}).one_or_none()
+    row = _locked(connection, (key.digest,)).get(key.digest)
     return row is not None and bool(row.key == key)
 
 
-def _give(connection: Connection, arrival: Arrival) -> None:
-    tenant_id = connection.execute(TENANT_ID, tenant_parameters(arrival.tenant)).scalar_one()
-    now = micros(arrival.now)
-    of_blob = {"of_tenant": tenant_id, "of_digest": str(arrival.digest), "arrived": arrival.size}
-    connection.execute(_OWN, {"tenant_id": tenant_id, "digest": str(arrival.digest), "last_used": now})
-    # Each open bundle that has the digest reserved its bytes, because the tenant did not hold it until now.
-    bundles_served = connection.execute(_ARRIVED, {**of_blob, "now": now}).rowcount
-    connection.execute(
-        _COUNT, {"of_tenant": tenant_id, "arrived": arrival.size, "released": arrival.size * bundles_served}
-    )
+def _locked(connection: Connection, digests: Sequence[Digest]) -> dict[str, AnyRow]:
+    rows = connection.execute(_LOCKED, {"digests": [str(digest) for digest in digests]})
+    return {row.digest: row for row in rows}
+
+
+def _require_wanted(arrival: Arrival, wish: Wish, *, known: bool) -> None:
+    if not known or (wish.held is None and arrival.size not in wish.wanted):
+        msg = f"the bundle that wanted {arrival.digest} has ended"
+        raise BlobNotWanted(msg)
+
+
+def _store(connection: Connection, arrivals: Arrivals) -> None:
+    if arrivals:
+        rows = [
+            {"of_digest": str(arrival.digest), "new_size": arrival.size, "new_key": str(arrival.key)}
+            for arrival in arrivals
+        ]
+        connection.execute(_STORE, rows)
+
+
+def _give(connection: Connection, arrivals: Arrivals) -> None:
+    if not arrivals:
+        return
+    tenant_id, now = _tenant_id(connection, arrivals), micros(arrivals[0].now)
+    owned = [{"tenant_id": tenant_id, "digest": str(arrival.digest), "last_used": now} for arrival in arrivals]
+    connection.execute(_OWN, owned)
+    released = _released(connection, arrivals, tenant_id=tenant_id)
+    if released:
+        served = [{"of_bundle": bundle, "released": size, "now": now} for bundle, size in released.items()]
+        connection.execute(_ARRIVED, served)
+    of_tenant = {"count": len(arrivals), "arrived": sum(arrival.size for arrival in arrivals)}
+    connection.execute(_COUNT, {**of_tenant, "of_tenant": tenant_id, "released": sum(released.values())})
+
+
+def _released(connection: Connection, arrivals: Arrivals, *, tenant_id: int) -> dict[int, int]:
+    """Return the bytes that each open bundle with one of the digests need not reserve any more.
+
+    Each of them reserved the bytes of a digest once, because the tenant did not hold it until now.
+    """
+    sizes = {str(arrival.digest): arrival.size for arrival in arrivals}
+    wanted: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for row in connection.execute(_SERVED, {"of_tenant": tenant_id, "digests": list(sizes)}):
+        wanted[row.number, row.reserved].add(row.digest)
+    released: dict[int, int] = {}
+    for (bundle, reserved), digests in wanted.items():
+        left = reserved
+        for digest in digests:
+            left -= sizes[digest] if sizes[digest] <= left else 0
+        released[bundle] = reserved - left
+    return released
+
+
+def _tenant_id(connection: Connection, arrivals: Arrivals) -> int:
+    found = connection.execute(TENANT_ID, tenant_parameters(arrivals[0].tenant)).scalar_one()
+    return int(found)
 
 
 def _entry(arrival: Arrival, *, kept: bool) -> Entry:

@@ -17,9 +17,8 @@ from sqlalchemy import BigInteger, Connection, and_, bindparam, case, delete, ex
 
 from staging_protocol.digests import Digest
 from staging_server.audit import SWEEPER, Entry, append
-from staging_server.blobs.base import BlobKey
+from staging_server.metadata.blob_candidates import Doomed, Why
 from staging_server.metadata.leases import SweepLease, require
-from staging_server.metadata.rows import AnyRow
 from staging_server.metadata.tables import DELETING, STORED, WANTED, blobs, bundle_files, bundles, tenant_blobs, tenants
 from staging_server.times import micros
 
@@ -52,7 +51,7 @@ _LAST_GAVE_UP: Final = (
         blobs.c.state == STORED,
         ~exists().where(tenant_blobs.c.digest == blobs.c.digest),
     )
-    .values(unused_since=bindparam("now"))
+    .values(unused_since=bindparam("now"), given_up=bindparam("why"))
 )
 _COUNT: Final = (
     update(tenants)
@@ -65,12 +64,6 @@ _OLDEST_UNUSED: Final = (
     .where(tenant_blobs.c.tenant_id == bindparam("of_tenant"), ~_USED_BY_TENANT)
     .order_by(tenant_blobs.c.last_used)
     .limit(10_000)
-)
-_PAST_KEEP: Final = (
-    select(tenant_blobs.c.tenant_id, tenant_blobs.c.digest, tenant_blobs.c.last_used)
-    .where(tenant_blobs.c.last_used <= bindparam("unused_until"))
-    .order_by(tenant_blobs.c.last_used)
-    .limit(bindparam("at_most"))
 )
 _NEEDED: Final = select(
     or_(
@@ -97,43 +90,6 @@ _SET_WANTED: Final = (
 )
 _DELETE: Final = delete(blobs).where(blobs.c.digest == bindparam("of_digest"))
 
-_DUE: Final = (
-    select(blobs.c.digest, blobs.c.size, blobs.c.key)
-    .where(blobs.c.unused_since < bindparam("unused_until"), blobs.c.state == STORED)
-    .order_by(blobs.c.unused_since)
-    .limit(bindparam("at_most"))
-)
-_INTERRUPTED: Final = (
-    select(blobs.c.digest, blobs.c.size, blobs.c.key).where(blobs.c.state == DELETING).limit(bindparam("at_most"))
-)
-_NEVER_CAME: Final = (
-    select(blobs.c.digest)
-    .where(blobs.c.state == WANTED, ~exists().where(bundle_files.c.digest == blobs.c.digest))
-    .limit(bindparam("at_most"))
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
-    """What was last used, or given up, at `until` or before is due."""
-
-    until: datetime
-    at_most: int = 500
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        """For the statements that look for what is due."""
-        return {"unused_until": micros(self.until), "at_most": self.at_most}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doomed:
-    """A blob whose bytes go."""
-
-    digest: Digest
-    size: int
-    key: BlobKey
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp:
@@ -144,6 +100,7 @@ class GiveUp:
     unused_until: datetime
     now: datetime
     lease: SweepLease | None
+    why: Why = Why.KEEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,26 +111,6 @@ class BlobStep:
     unused_until: datetime
     now: datetime
     lease: SweepLease
-
-
-def find_past_keep(connection: Connection, deadline: Deadline) -> list[tuple[int, Digest]]:
-    """Return claims of tenants that may be over, oldest first: a query."""
-    return [(row.tenant_id, Digest(row.digest)) for row in connection.execute(_PAST_KEEP, deadline.parameters)]
-
-
-def find_due(connection: Connection, deadline: Deadline) -> list[Doomed]:
-    """Return blobs without tenants whose grace is over: a query."""
-    return [_doomed(row) for row in connection.execute(_DUE, deadline.parameters)]
-
-
-def find_interrupted(connection: Connection, at_most: int) -> list[Doomed]:
-    """Return blobs that a sweep had marked as `deleting` when it was cut short: a query."""
-    return [_doomed(row) for row in connection.execute(_INTERRUPTED, {"at_most": at_most})]
-
-
-def find_never_came(connection: Connection, at_most: int) -> list[Digest]:
-    """Return digests that no bundle wants any more and whose bytes never came: a query."""
-    return [Digest(row.digest) for row in connection.execute(_NEVER_CAME, {"at_most": at_most})]
 
 
 def give_up(connection: Connection, claim: GiveUp) -> bool:
@@ -189,7 +126,9 @@ def give_up_unused(connection: Connection, *, tenant_id: int, at_least: int, now
     for row in connection.execute(_OLDEST_UNUSED, {"of_tenant": tenant_id}).all():
         if freed >= at_least:
             return
-        claim = GiveUp(tenant_id=tenant_id, digest=Digest(row.digest), unused_until=now, now=now, lease=None)
+        claim = GiveUp(
+            tenant_id=tenant_id, digest=Digest(row.digest), unused_until=now, now=now, lease=None, why=Why.QUOTA
+        )
         freed += row.size if _give_up(connection, claim) else 0
 
 
@@ -248,12 +187,8 @@ def _give_up(connection: Connection, claim: GiveUp) -> bool:
     given = connection.execute(_GIVE_UP, {**of_claim, "unused_until": micros(claim.unused_until)}).rowcount
     if given:
         connection.execute(_COUNT, {"of_tenant": claim.tenant_id, "gone": blob.size})
-        connection.execute(_LAST_GAVE_UP, {**of_digest, "now": micros(claim.now)})
+        connection.execute(_LAST_GAVE_UP, {**of_digest, "now": micros(claim.now), "why": claim.why.value})
     return bool(given)
-
-
-def _doomed(row: AnyRow) -> Doomed:
-    return Doomed(digest=Digest(row.digest), size=row.size, key=BlobKey(row.key))
 
 
 def _entry(step: BlobStep) -> Entry:
@@ -262,5 +197,5 @@ def _entry(step: BlobStep) -> Entry:
         action="blob.delete",
         caller=SWEEPER,
         subject=step.blob.digest,
-        detail=f"{step.blob.size} bytes freed",
+        detail=f"{step.blob.size} bytes freed: {step.blob.reason}",
     )

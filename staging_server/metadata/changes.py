@@ -10,15 +10,18 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from staging_protocol.api import BundleState, Pin, Report
+from staging_protocol.api.bundles import BundleState, Pin
+from staging_protocol.api.reports import Report
 from staging_protocol.errors import FilesMissing
 from staging_protocol.owners import OwnerReference
 from staging_protocol.wire import encode
 from staging_server.audit import Entry, append
+from staging_server.metadata.lives import look_at, rebind, remembered
 from staging_server.metadata.numbers import next_number
-from staging_server.metadata.rows import AnyRow, BundleAt, facts_of, lock_bundle
+from staging_server.metadata.rows import AnyRow, BundleAt, lock_bundle
 from staging_server.metadata.tables import bundle_files, bundles, pins, reports, tenant_blobs, tenants
-from staging_server.retention import Policy, decide
+from staging_server.policies import Policy
+from staging_server.retention import decide
 from staging_server.tenants import Caller
 from staging_server.times import maybe_micros, micros
 
@@ -40,7 +43,6 @@ _MISSING: Final = (
 )
 _BIND: Final = _UPDATE.values(owner=bindparam("new_owner"))
 _LEASE: Final = _UPDATE.values(lease_until=bindparam("new_until"))
-_NEXT_CHECK: Final = _UPDATE.values(next_check=bindparam("new_check"))
 _UNPIN: Final = delete(pins).where(pins.c.bundle == bindparam("of_bundle"))
 _PIN: Final = insert(pins)
 _ROTATE: Final = _UPDATE.values(
@@ -114,7 +116,11 @@ def bind(connection: Connection, item: tuple[Change, OwnerReference]) -> AnyRow:
     change, owner = item
     row = lock_bundle(connection, change.at)
     connection.execute(_BIND, {"of_bundle": row.number, "new_owner": encode(owner).decode()})
-    return _changed(connection, change, "bundle.bind", detail=str(owner))
+    rebind(connection, row, owner)
+    bound = _changed(connection, change, "bundle.bind", detail=str(owner))
+    # It may be there already, and then no event will tell.
+    look_at(connection, bound, change.now)
+    return bound
 
 
 def lease(connection: Connection, item: tuple[Change, datetime]) -> AnyRow:
@@ -190,11 +196,8 @@ def note_activity(connection: Connection, activity: Activity) -> None:
 
 
 def reschedule(connection: Connection, row: AnyRow, *, policy: Policy, now: datetime) -> None:
-    """Set when the sweep looks at the bundle of `row` again."""
-    decision = decide(facts_of(row), policy, now)
-    # A bundle that nothing keeps any more is looked at in the next sweep.
-    check = decision.until if decision.keep else now
-    connection.execute(_NEXT_CHECK, {"of_bundle": row.number, "new_check": maybe_micros(check)})
+    """Set when the sweep looks at the bundle of `row` again, by what is remembered of it."""
+    look_at(connection, row, decide(remembered(row), policy, now).look_at)
 
 
 def _changed(connection: Connection, change: Change, action: str, *, detail: str | None = None) -> AnyRow:

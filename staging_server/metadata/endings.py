@@ -8,12 +8,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from staging_protocol.tokens import BundleId
 from staging_server.audit import Entry, append
-from staging_server.metadata.changes import Change, reschedule
-from staging_server.metadata.leases import SweepLease, require
-from staging_server.metadata.rows import COLUMNS, JOINED, AnyRow, facts_of, lock_bundle
+from staging_server.metadata.changes import Change
+from staging_server.metadata.rows import AnyRow, lock_bundle
 from staging_server.metadata.tables import bundle_files, bundles, tenant_blobs, tenants, tombstones
-from staging_server.retention import decide
-from staging_server.tenants import Tenant
+from staging_server.tenants import Caller
 from staging_server.times import micros
 
 _HASHES: Final = select(bundles.c.token_hash, bundles.c.old_token_hash, bundles.c.old_token_until).where(
@@ -39,22 +37,6 @@ _COUNT: Final = (
         reserved=tenants.c.reserved - bindparam("released"),
     )
 )
-_DUE: Final = (
-    select(*COLUMNS, tenants.c.cluster, tenants.c.uid)
-    .select_from(JOINED)
-    .where(bundles.c.next_check <= bindparam("now"))
-    .order_by(bundles.c.next_check)
-    .limit(bindparam("at_most"))
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A bundle that the sweep has to look at; `row` has `rows.COLUMNS`."""
-
-    tenant: Tenant
-    id: BundleId
-    row: AnyRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,56 +50,49 @@ class Ended:
     reason: str
 
 
-def find_candidates(connection: Connection, item: tuple[datetime, int]) -> list[Candidate]:
-    """Return bundles whose life may be over, the longest overdue first: a query."""
-    now, at_most = item
-    rows = connection.execute(_DUE, {"now": micros(now), "at_most": at_most})
-    return [
-        Candidate(
-            tenant=Tenant(cluster=row.cluster, namespace=row.namespace, uid=row.uid), id=BundleId(row.id), row=row
-        )
-        for row in rows
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """What is written of an end, and by whom."""
+
+    caller: Caller
+    now: datetime
+    action: str
+    reason: str
 
 
 def delete_bundle(connection: Connection, change: Change) -> Ended:
     """End a bundle because its submitter says so."""
     row = lock_bundle(connection, change.at)
-    return _end(connection, change, row, action="bundle.delete", reason=f"deleted by {change.caller.name}")
+    reason = f"deleted by {change.caller.name}"
+    return end(connection, row, End(caller=change.caller, now=change.now, action="bundle.delete", reason=reason))
 
 
-def expire_bundle(connection: Connection, item: tuple[Change, SweepLease]) -> Ended | None:
-    """End a bundle that no claim keeps; one that is kept is only looked at again later, and None returned."""
-    change, lease = item
-    require(connection, lease)
-    row = lock_bundle(connection, change.at)
-    decision = decide(facts_of(row), change.policy, change.now)
-    if decision.keep:
-        reschedule(connection, row, policy=change.policy, now=change.now)
-        return None
-    return _end(connection, change, row, action="bundle.expire", reason=decision.reason)
-
-
-def _end(connection: Connection, change: Change, row: AnyRow, *, action: str, reason: str) -> Ended:
-    now = micros(change.now)
+def end(connection: Connection, row: AnyRow, how: End) -> Ended:
+    """End the bundle of a row that is locked."""
+    now = micros(how.now)
     of_bundle = {"of_bundle": row.number, "of_tenant": row.tenant_id, "now": now}
     hashes = connection.execute(_HASHES, of_bundle).one()
     connection.execute(
         _TOMBSTONE,
-        {"id": row.id, "tenant_id": row.tenant_id, "ended_at": now, "reason": reason, **hashes._asdict()},
+        {"id": row.id, "tenant_id": row.tenant_id, "ended_at": now, "reason": how.reason, **hashes._asdict()},
     )
     connection.execute(_LAST_USE, of_bundle)
     connection.execute(_DELETE, of_bundle)
     connection.execute(_COUNT, {**of_bundle, "gone": row.size, "released": row.reserved})
     entry = Entry(
-        at=change.now,
-        action=action,
-        caller=change.caller,
+        at=how.now,
+        action=how.action,
+        caller=how.caller,
         namespace=row.namespace,
         subject=row.id,
-        detail=f"{reason} ({row.size} bytes in {row.files} files given up)",
+        detail=f"{how.reason} ({row.size} bytes in {row.files} files given up)",
     )
     append(connection, [entry])
+    return ended_of(row, reason=how.reason)
+
+
+def ended_of(row: AnyRow, *, reason: str) -> Ended:
+    """Return what is told of the end of the bundle of a row."""
     return Ended(
         id=BundleId(row.id), namespace=row.namespace, application=row.application, size=row.size, reason=reason
     )

@@ -1,4 +1,7 @@
-"""The lease by which one sweeper at a time deletes: a row, and the database's own clock.
+"""Leases: what one process at a time may do, as a row with an end by the database's own clock.
+
+    sweep   to delete, for one sweep
+    lead    to watch Kubernetes and to sweep in a loop
 
 The clocks of replicas may differ; the database has one.  Every deleting transaction begins with `require`, which keeps
 the row locked, so a sweeper that slept through the end of its lease deletes nothing.
@@ -15,8 +18,10 @@ from sqlalchemy.sql.functions import FunctionElement
 from staging_protocol.errors import Unavailable
 from staging_server.metadata.tables import leases
 
-_NAME: Final = "sweep"
-_SECONDS: Final = 120
+SWEEP: Final = "sweep"
+LEAD: Final = "lead"
+
+SECONDS: Final = 120
 """How long a lease lasts; it is renewed with every batch of a sweep, and nobody takes over before."""
 
 _MICROSECONDS: Final = 1_000_000
@@ -41,40 +46,44 @@ def _now_of_postgresql(_element: _DatabaseNow, _compiler: object, **_options: ob
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
 
 
-_ROW: Final = upsert(leases).values(name=_NAME, holder="", until=0).on_conflict_do_nothing()
+_NAMED: Final = leases.c.name == bindparam("of_name")
+_ROW: Final = upsert(leases).values(name=bindparam("of_name"), holder="", until=0).on_conflict_do_nothing()
 _TAKE: Final = (
     update(leases)
     .where(
-        leases.c.name == _NAME,
+        _NAMED,
         or_(leases.c.until < _DatabaseNow(), leases.c.holder == bindparam("of_holder")),
     )
-    .values(holder=bindparam("of_holder"), until=_DatabaseNow() + _SECONDS * _MICROSECONDS)
+    .values(holder=bindparam("of_holder"), until=_DatabaseNow() + SECONDS * _MICROSECONDS)
 )
-_GIVE_BACK: Final = (
-    update(leases).where(leases.c.name == _NAME, leases.c.holder == bindparam("of_holder")).values(until=0)
-)
+_GIVE_BACK: Final = update(leases).where(_NAMED, leases.c.holder == bindparam("of_holder")).values(until=0)
 _STILL: Final = (
     select(leases.c.name)
-    .where(leases.c.name == _NAME, leases.c.holder == bindparam("of_holder"), leases.c.until >= _DatabaseNow())
+    .where(
+        _NAMED,
+        leases.c.holder == bindparam("of_holder"),
+        leases.c.until >= _DatabaseNow(),
+    )
     .with_for_update(read=True)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SweepLease:
-    """The right to delete, of one sweep; `holder` is unique to it."""
+    """A right; `holder` is unique to who has it."""
 
     holder: str
+    name: str = SWEEP
 
     @property
     def parameters(self) -> dict[str, Any]:
         """For the statements of this module."""
-        return {"of_holder": self.holder}
+        return {"of_holder": self.holder, "of_name": self.name}
 
 
 def take(connection: Connection, lease: SweepLease) -> bool:
     """Take or renew the lease; False while another holder has it."""
-    connection.execute(_ROW)
+    connection.execute(_ROW, {"of_name": lease.name})
     return connection.execute(_TAKE, lease.parameters).rowcount == 1
 
 
@@ -90,4 +99,4 @@ def require(connection: Connection, lease: SweepLease) -> None:
         Unavailable: it is not; the sweep has to stop.
     """
     if connection.execute(_STILL, lease.parameters).one_or_none() is None:
-        raise Unavailable("this sweep lost its lease to another one", retry_after=_SECONDS)
+        raise Unavailable("this sweep lost its lease to another one", retry_after=SECONDS)

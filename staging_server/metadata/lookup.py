@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Select, Text, and_, bindparam, cast, literal, null, select, union_all
 
-from staging_protocol.api import BundleState
+from staging_protocol.api.bundles import BundleState
 from staging_protocol.errors import NotFound
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind

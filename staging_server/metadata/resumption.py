@@ -16,10 +16,12 @@ from staging_protocol.errors import NotFound, TooManyRequests, UploadSuperseded
 from staging_protocol.uploads import UploadId
 from staging_server.audit import Entry, append
 from staging_server.blobs.base import BlobKey
-from staging_server.metadata.arrivals import TENANT_ID, Arrival, BlobOf, find_wish, name_blob
+from staging_server.metadata.arrivals import TENANT_ID, Arrival, name_blobs
+from staging_server.metadata.partial_indexes import UPLOAD_IS_OPEN
 from staging_server.metadata.rows import OF_TENANT, tenant_parameters
 from staging_server.metadata.tables import COMPLETE, ENDED, OPEN, tenants, uploads
 from staging_server.metadata.unclaimed import end_oldest
+from staging_server.metadata.wishes import find_wish
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import micros
 
@@ -28,9 +30,7 @@ _RETRY_AFTER: Final = 60
 
 _INSERT: Final = insert(uploads)
 _OPEN_OF_TENANT: Final = (
-    select(func.count())
-    .select_from(uploads)
-    .where(uploads.c.tenant_id == bindparam("of_tenant"), uploads.c.state == OPEN)
+    select(func.count()).select_from(uploads).where(uploads.c.tenant_id == bindparam("of_tenant"), UPLOAD_IS_OPEN)
 )
 LOCKED: Final = (
     select(uploads)
@@ -46,7 +46,7 @@ _COMPLETE: Final = _OWN.values(state=COMPLETE, arrived=uploads.c.size, last_acti
 _FAIL: Final = _OWN.values(state=ENDED)
 SET_STATE: Final = _CHANGE.values(state=bindparam("new_state"))
 _EPOCH: Final = select(uploads.c.epoch).where(uploads.c.id == bindparam("upload"), uploads.c.state != ENDED)
-_STANDING: Final = select(func.count(), func.coalesce(func.sum(uploads.c.arrived), 0)).where(uploads.c.state == OPEN)
+_STANDING: Final = select(func.count(), func.coalesce(func.sum(uploads.c.arrived), 0)).where(UPLOAD_IS_OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,14 @@ class Taken:
     """An upload that was taken over, to be written until somebody else takes it.
 
     Attributes:
+        caller: who took it, and began it.
         complete: there is nothing to write: the tenant holds the blob.
         over: it became complete just now, by another upload of the blob, so its bytes are to be removed.
         wanted: an open bundle of the tenant wants the blob.
     """
 
-    id: UploadId
+    at: UploadAt
+    caller: Caller
     epoch: int
     digest: Digest
     size: int
@@ -97,6 +99,18 @@ class Taken:
     complete: bool
     over: bool
     wanted: bool
+
+    @property
+    def id(self) -> UploadId:
+        """The upload."""
+        return self.at.id
+
+    def arrival(self, now: datetime) -> Arrival:
+        """Return what it is when all of it has come."""
+        return Arrival(
+            upload=self.id, tenant=self.at.tenant, caller=self.caller, digest=self.digest, size=self.size,
+            key=self.key, now=now,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +154,7 @@ def take(connection: Connection, item: Take) -> Taken:
     if row is None or row.created_by != item.caller.name:
         raise unknown()
     upload = {"upload": str(item.at.id), "now": micros(item.now)}
-    wish = find_wish(connection, BlobOf(item.at.tenant, Digest(row.digest)))
+    wish = find_wish(connection, (item.at.tenant, Digest(row.digest)))
     held = wish.held == row.size
     if row.state == COMPLETE and not held:
         # It was stored, and swept since: the client has to bring the bytes again, and begins with a new upload.
@@ -149,8 +163,8 @@ def take(connection: Connection, item: Take) -> Taken:
     if held and row.state == OPEN:
         connection.execute(SET_STATE, {**upload, "new_state": COMPLETE})
     return Taken(
-        id=item.at.id, epoch=row.epoch + 1, digest=Digest(row.digest), size=row.size, key=BlobKey(row.key),
-        complete=held, over=held and row.state == OPEN, wanted=row.size in wish.wanted,
+        at=item.at, caller=item.caller, epoch=row.epoch + 1, digest=Digest(row.digest), size=row.size,
+        key=BlobKey(row.key), complete=held, over=held and row.state == OPEN, wanted=row.size in wish.wanted,
     )  # fmt: skip
 
 
@@ -173,14 +187,14 @@ def note(connection: Connection, progress: Progress) -> None:
 
 
 def complete(connection: Connection, item: tuple[Progress, Arrival]) -> bool:
-    """Make the verified bytes a blob; returns and raises what `arrivals.name_blob` does.
+    """Make the verified bytes a blob; tells whether a row names them, and raises what `arrivals.name_blobs` does.
 
     Raises:
         UploadSuperseded: somebody took the upload over, or it ended; then nothing is named.
     """
     progress, arrival = item
     _require_own(connection, _COMPLETE, progress)
-    return name_blob(connection, arrival)
+    return bool(name_blobs(connection, [arrival]))
 
 
 def fail(connection: Connection, item: tuple[Progress, Arrival, str]) -> None:

@@ -1,23 +1,17 @@
-"""How a row of `bundles` is found, and read as a value."""
+"""How a row of `bundles` is found; `lives` reads it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, select
 
-from staging_protocol.api import Bundle, BundleState, Pin
-from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleExpired, NotFound
-from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId
-from staging_protocol.wire import decode
-from staging_server.metadata.tables import bundles, pins, tenants, tombstones
-from staging_server.retention import Facts, Owner, Policy, decide
+from staging_server.metadata.tables import bundles, pins, sightings, tenants, tombstones
 from staging_server.tenants import Tenant
-from staging_server.times import maybe_moment, moment_of
+from staging_server.times import moment_of
 
 OF_TENANT: Final = and_(
     tenants.c.cluster == bindparam("cluster"),
@@ -32,11 +26,15 @@ COLUMNS: Final = (
     pins.c.reason.label("pin_reason"),
     pins.c.until.label("pin_until"),
     pins.c.bundle.label("pinned"),
+    sightings.c.bundle.label("sighted"),
+    *(column for column in sightings.c if column.name != "bundle"),
 )
 """All of a bundle but its manifest and the hashes of its tokens."""
 
-JOINED: Final = bundles.join(tenants, bundles.c.tenant_id == tenants.c.id).outerjoin(
-    pins, pins.c.bundle == bundles.c.number
+JOINED: Final = (
+    bundles.join(tenants, bundles.c.tenant_id == tenants.c.id)
+    .outerjoin(pins, pins.c.bundle == bundles.c.number)
+    .outerjoin(sightings, sightings.c.bundle == bundles.c.number)
 )
 
 _ONE: Final = select(*COLUMNS).select_from(JOINED).where(bundles.c.id == bindparam("bundle_id"), OF_TENANT)
@@ -105,45 +103,3 @@ def expired(ended_at: int, reason: str) -> BundleExpired:
     """Return the error that tells the end of a bundle."""
     moment = moment_of(ended_at)
     return BundleExpired(f"the bundle ended at {moment:%Y-%m-%d %H:%M:%SZ}: {reason}", ended_at=moment, reason=reason)
-
-
-def facts_of(row: AnyRow) -> Facts:
-    """Return what retention has to know; `row` has `COLUMNS`."""
-    reference = _owner(row)
-    return Facts(
-        created_at=moment_of(row.created_at),
-        last_activity_at=moment_of(row.last_activity_at),
-        time_to_live=None if row.time_to_live is None else timedelta(microseconds=row.time_to_live),
-        lease_until=maybe_moment(row.lease_until),
-        pin=_pin(row),
-        owner=None if reference is None else Owner(reference=reference),
-    )
-
-
-def bundle_of(row: AnyRow, policy: Policy) -> Bundle:
-    """Return the bundle as the API shows it; `row` has `COLUMNS`."""
-    return Bundle(
-        id=BundleId(row.id),
-        namespace=row.namespace,
-        application=row.application,
-        state=BundleState(row.state),
-        created_at=moment_of(row.created_at),
-        created_by=row.created_by,
-        last_activity_at=moment_of(row.last_activity_at),
-        # Seen from its creation every claim still holds, so that `until` is the latest end of all.
-        expires_at=decide(facts_of(row), policy, moment_of(row.created_at)).until,
-        files=row.files,
-        size=row.size,
-        manifest_digest=Digest(row.manifest_digest),
-        owner=_owner(row),
-        pin=_pin(row),
-        lease_until=maybe_moment(row.lease_until),
-    )
-
-
-def _owner(row: AnyRow) -> OwnerReference | None:
-    return None if row.owner is None else decode(row.owner, into=OwnerReference)
-
-
-def _pin(row: AnyRow) -> Pin | None:
-    return None if row.pinned is None else Pin(reason=row.pin_reason, until=maybe_moment(row.pin_until))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from staging_protocol.errors import InvalidRequest, Unavailable
 from staging_server.metadata.asynchronous import AsyncDatabase
 from staging_server.metadata.base import Argument, Item, Metadata, Operation, Query, Result
-from staging_server.metadata.migrations.migrate import migrate_postgresql, migrate_sqlite
+from staging_server.metadata.migrations.migrate import migrate_postgresql, migrate_sqlite, require_current
 from staging_server.metadata.threaded import ThreadedDatabase
 from staging_server.metadata.writer import Writer
 from staging_server.observer import SILENT, Observer
@@ -66,6 +66,30 @@ async def open_metadata(settings: StorageSettings, *, observer: Observer = SILEN
         await metadata.close()
 
 
+@asynccontextmanager
+async def open_for_reading(settings: StorageSettings) -> AsyncIterator[Metadata]:
+    """Open the database as it is, without changing anything; writes fail.
+
+    Raises:
+        InvalidRequest: there is none, or `migrate` has not brought it up to date.
+        Unavailable: it does not answer.
+    """
+    path = database_file(settings)
+    if path is None:
+        database: ThreadedDatabase | AsyncDatabase = AsyncDatabase(_asyncpg(_url(settings)), settings=settings)
+    elif not await asyncio.to_thread(path.is_file):
+        msg = f"there is no database {path}"
+        raise InvalidRequest(msg)
+    else:
+        database = await asyncio.to_thread(ThreadedDatabase, path, settings=settings, read_only=True)
+    metadata = SqlMetadata(database, observer=SILENT)
+    try:
+        await metadata.read(require_current, None)
+        yield metadata
+    finally:
+        await metadata.close()
+
+
 def database_file(settings: StorageSettings) -> Path | None:
     """Return the file of the database when it is SQLite, else None."""
     url = _url(settings)
@@ -110,10 +134,14 @@ async def _open_sqlite(settings: StorageSettings) -> ThreadedDatabase:
 
 
 async def _open_postgresql(url: URL, settings: StorageSettings) -> AsyncDatabase:
-    database = AsyncDatabase(url.set(drivername="postgresql+asyncpg"), settings=settings)
+    database = AsyncDatabase(_asyncpg(url), settings=settings)
     try:
         await migrate_postgresql(database.engine)
     except BaseException:
         await database.close()
         raise
     return database
+
+
+def _asyncpg(url: URL) -> URL:
+    return url.set(drivername="postgresql+asyncpg")

@@ -1,8 +1,8 @@
 """The tables.
 
     tenants ──< bundles ──< bundle_files >── blobs >── tenant_blobs >── tenants
-                        ──< pins, reports
-    uploads, tombstones, idempotency_keys, audit, leases      stand alone
+                        ──< pins, reports, sightings
+    uploads, tombstones, idempotency_keys, audit, leases, marks      stand alone
 
 A `blobs` row exists from the moment when a bundle names a digest, so that `bundle_files.digest` can always be a foreign
 key; its `state` says what that means:
@@ -18,7 +18,9 @@ in parts has a `state`, and all the columns behind it:
     complete   the blob is stored; the row is kept so that a client whose answer was lost learns it
     ended      cancelled, expired or wrong: gone for everybody, and its bytes are being removed
 
-`tenant_blobs` says who may use a stored blob without bringing the bytes.  Times are microseconds UTC (`times`).
+`tenant_blobs` says who may use a stored blob without bringing the bytes.  A `sightings` row is what Kubernetes has
+shown of a bundle's owner and pods (`history`); it is `claimed` while one of them was seen and has not ended.  `marks`
+is what the sweeper remembers of its own work.  Times are microseconds UTC (`times`).
 Numbers of bundles, reports and audit rows are made by `numbers` and grow with time, so they are the order of lists and
 the cursor of pages.  All names of constraints are fixed, so that migrations can speak of them.
 """
@@ -118,6 +120,8 @@ blobs = Table(
     _size(nullable=True),
     Column("key", String(160), nullable=True),
     _time("unused_since", nullable=True),
+    # Why the last tenant gave it up.
+    Column("given_up", String(8), nullable=True),
     sqlite_with_rowid=False,
 )
 Index(
@@ -167,6 +171,12 @@ Index(
     postgresql_where=bundles.c.next_check.is_not(None),
 )
 Index(
+    "ix_bundles_lease_until",
+    bundles.c.lease_until,
+    sqlite_where=bundles.c.lease_until.is_not(None),
+    postgresql_where=bundles.c.lease_until.is_not(None),
+)
+Index(
     "ix_bundles_open",
     bundles.c.number,
     sqlite_where=bundles.c.state == text("'open'"),
@@ -192,7 +202,7 @@ tenant_blobs = Table(
     _digest(primary_key=True),
     _time("last_used"),
     Index("ix_tenant_blobs_digest", "digest"),
-    Index("ix_tenant_blobs_last_used", "last_used"),
+    Index("ix_tenant_blobs_tenant_id_last_used", "tenant_id", "last_used"),
     sqlite_with_rowid=False,
 )
 
@@ -202,6 +212,27 @@ pins = Table(
     _bundle(primary_key=True),
     Column("reason", Text, nullable=False),
     _time("until", nullable=True),
+)
+
+sightings = Table(
+    "sightings",
+    schema,
+    _bundle(primary_key=True),
+    Column("claimed", Boolean, nullable=False),
+    Column("owner_key", String(400), nullable=True),
+    Column("owner_uid", String(64), nullable=True),
+    *(
+        _time(f"{what}_{when}", nullable=True)
+        for what in ("owner", "pods")
+        for when in ("first_seen", "last_seen", "absent_since", "ended_at")
+    ),
+    Index("ix_sightings_owner_key", "owner_key"),
+)
+Index(
+    "ix_sightings_claimed",
+    sightings.c.bundle,
+    sqlite_where=text("claimed"),
+    postgresql_where=text("claimed"),
 )
 
 reports = Table(
@@ -296,4 +327,11 @@ leases = Table(
     Column("name", String(40), primary_key=True),
     Column("holder", String(64), nullable=False),
     _time("until"),
+)
+
+marks = Table(
+    "marks",
+    schema,
+    Column("name", String(40), primary_key=True),
+    Column("value", String(200), nullable=False),
 )

@@ -9,22 +9,22 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
 
-from staging_protocol.api import BundleState
 from staging_server.audit import SWEEPER, Entry, append
-from staging_server.metadata.tables import ENDED, OPEN, bundle_files, bundles, tenants, uploads
+from staging_server.metadata.partial_indexes import BUNDLE_IS_OPEN, TENANT_OF_BUNDLE, UPLOAD_IS_OPEN
+from staging_server.metadata.tables import ENDED, bundle_files, bundles, tenants, uploads
 
 _RESERVED: Final = exists().where(
     and_(
         bundle_files.c.digest == uploads.c.digest,
         bundle_files.c.size == uploads.c.size,
         bundles.c.number == bundle_files.c.bundle,
-        bundles.c.tenant_id == uploads.c.tenant_id,
-        bundles.c.state == BundleState.OPEN.value,
+        uploads.c.tenant_id == TENANT_OF_BUNDLE,
+        BUNDLE_IS_OPEN,
     )
 )
 SIZE: Final = (
     select(func.coalesce(func.sum(uploads.c.arrived), 0))
-    .where(uploads.c.tenant_id == tenants.c.id, uploads.c.state == OPEN, ~_RESERVED)
+    .where(uploads.c.tenant_id == tenants.c.id, UPLOAD_IS_OPEN, ~_RESERVED)
     .correlate(tenants)
     .scalar_subquery()
 )
@@ -33,7 +33,7 @@ SIZE: Final = (
 _OLDEST: Final = (
     select(uploads, tenants.c.namespace)
     .join(tenants, tenants.c.id == uploads.c.tenant_id)
-    .where(uploads.c.tenant_id == bindparam("of_tenant"), uploads.c.state == OPEN, ~_RESERVED)
+    .where(uploads.c.tenant_id == bindparam("of_tenant"), UPLOAD_IS_OPEN, ~_RESERVED)
     .order_by(uploads.c.last_activity_at)
     # Who is being taken over just now is not idle.
     .with_for_update(of=uploads, skip_locked=True)

@@ -14,6 +14,7 @@ from staging_protocol.uploads import UploadId
 from staging_server.audit import Entry, append
 from staging_server.blobs.base import BlobKey
 from staging_server.metadata.leases import SweepLease, require
+from staging_server.metadata.partial_indexes import UPLOAD_HAS_ENDED
 from staging_server.metadata.resumption import LOCKED, SET_STATE, UploadAt, unknown
 from staging_server.metadata.rows import AnyRow
 from staging_server.metadata.tables import ENDED, OPEN, tenants, uploads
@@ -36,7 +37,7 @@ _IDLE_LOCKED: Final = (
     )
     .with_for_update(of=uploads)
 )
-_ENDED: Final = select(uploads.c.id, uploads.c.key).where(uploads.c.state == ENDED).limit(bindparam("at_most"))
+_ENDED: Final = select(uploads.c.id, uploads.c.key).where(UPLOAD_HAS_ENDED).limit(bindparam("at_most"))
 _WAITING: Final = select(uploads.c.id).where(
     uploads.c.id.in_(bindparam("some", expanding=True)), uploads.c.state == OPEN
 )

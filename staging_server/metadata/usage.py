@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
-from staging_protocol.api import BundleState
+from staging_protocol.api.bundles import BundleState
 from staging_server.metadata.rows import OF_TENANT, AnyRow, tenant_parameters
 from staging_server.metadata.tables import STORED, blobs, bundles, tenant_blobs, tenants
 from staging_server.tenants import Tenant

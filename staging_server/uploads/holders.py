@@ -54,7 +54,7 @@ class Holders:
         """
         before = self._holders.get(upload)
         if before is not None and before.epoch > epoch:
-            raise _superseded()
+            raise superseded()
         self.cut(upload)
         try:
             async with asyncio.timeout(None) as scope:
@@ -67,9 +67,10 @@ class Holders:
                         del self._holders[upload]
         except TimeoutError as error:
             if holder.was_cut:
-                raise _superseded() from error
+                raise superseded() from error
             raise
 
 
-def _superseded() -> UploadSuperseded:
+def superseded() -> UploadSuperseded:
+    """Return the answer to whoever was taken over from."""
     return UploadSuperseded("another request took this upload over; ask for its offset before sending more")

@@ -7,6 +7,7 @@ The descriptor is the connection's own, so it does not block: whoever waits here
 once.  Bytes are gathered while they keep coming, and stored when the buffer is full or nothing came for a moment.
 """
 
+import mmap
 import os
 import select
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
-from staging_server.blobs.base import BlobWriter
+from staging_server.blobs.base import ByteWriter
 from staging_server.uploads.patience import Patience
 
 _MOMENT: Final = 0.1
@@ -60,7 +61,7 @@ class Stopped(Exception):
 class Intake:
     """One body on its way into `writer`: `run` is for a thread, all else for the event loop."""
 
-    def __init__(self, line: Line, writer: BlobWriter, *, piece: int, helpers: Helpers) -> None:
+    def __init__(self, line: Line, writer: ByteWriter, *, piece: int, helpers: Helpers) -> None:
         """`piece` is the size of a buffer in bytes; there are two."""
         self._line = line
         self._writer = writer
@@ -96,10 +97,13 @@ class Intake:
 
     def _take_all(self) -> None:
         left = self._line.count
+        if not left:
+            return
         size = min(self._piece, left)
-        for buffer in cycle([memoryview(bytearray(size)) for _ in range(_BUFFERS)]):
-            if not left:
-                return
+        # Pages of their own, which the system has back at the end; in the allocator's heap they would leave holes.
+        buffers = cycle([memoryview(mmap.mmap(-1, size)) for _ in range(_BUFFERS)])
+        while left:
+            buffer = next(buffers)
             count = self._fill(buffer[:left])
             self._store(buffer[:count])
             left -= count
@@ -163,7 +167,7 @@ class Intake:
 class _Hashing:
     """Hashes piece after piece: on another thread where there is a processor for it, one piece at a time."""
 
-    def __init__(self, writer: BlobWriter, helpers: Helpers) -> None:
+    def __init__(self, writer: ByteWriter, helpers: Helpers) -> None:
         self._writer = writer
         self._helpers = helpers
         self._offset = writer.size

@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch
-from staging_server.blobs.base import BlobWriter
+from staging_server.blobs.base import BlobWriter, ByteWriter
 from staging_server.uploads.intake import Helpers, Intake, Line
 from staging_server.uploads.places import Presence
 
@@ -60,7 +60,7 @@ class Receiver:
         self._helpers = Helpers(threads=hashing, spare=self._is_spare)
         self._running = 0
 
-    async def receive(self, writer: BlobWriter, body: Body, *, size: int) -> None:
+    async def receive(self, writer: ByteWriter, body: Body, *, size: int) -> None:
         """Write the `size` bytes of `body`.
 
         When this returns or raises, also when it is cancelled, nothing here touches `writer` any more, and it has got
@@ -81,7 +81,7 @@ class Receiver:
         for threads in (self._threads, self._helpers.threads):
             await asyncio.get_running_loop().run_in_executor(None, threads.shutdown)
 
-    async def _straight(self, writer: BlobWriter, line: Line) -> None:
+    async def _straight(self, writer: ByteWriter, line: Line) -> None:
         intake = Intake(line, writer, piece=min(_PIECE, self._batch), helpers=self._helpers)
         running = asyncio.get_running_loop().run_in_executor(self._threads, intake.run)
         self._running += 1
@@ -134,7 +134,7 @@ async def collect(body: Body, *, size: int) -> list[bytes]:
     return chunks
 
 
-async def _by_chunks(writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: int, batch: int) -> None:
+async def _by_chunks(writer: ByteWriter, chunks: AsyncIterator[bytes], *, size: int, batch: int) -> None:
     received = 0
     try:
         # A write that fails ends the wait for the next chunk, which may never come.
@@ -153,7 +153,7 @@ async def _by_chunks(writer: BlobWriter, chunks: AsyncIterator[bytes], *, size: 
 class _Batches:
     """Writes batch after batch while the next one is collected; at its end everything that was added is written."""
 
-    def __init__(self, writer: BlobWriter, *, batch: int, beside: asyncio.TaskGroup) -> None:
+    def __init__(self, writer: ByteWriter, *, batch: int, beside: asyncio.TaskGroup) -> None:
         self._writer = writer
         self._batch = batch
         self._beside = beside

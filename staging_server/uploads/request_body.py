@@ -38,6 +38,8 @@ class RequestBody:
         self._timeouts = timeouts
         self._heard = heard
         self._connection = request.protocol if isinstance(request.protocol, Connection) else None
+        self._is_asked_for = False
+        self._after_line = b""
 
     def __enter__(self) -> Self:
         if not self._request.content.is_eof():
@@ -69,9 +71,24 @@ class RequestBody:
             finally:
                 loop.remove_reader(hang_ups.fileno())
 
+    async def line(self, *, at_most: int) -> bytes:
+        """See `BatchBody.line`."""
+        await self._ask()
+        patience, found = Patience(self._timeouts), b"".join(self._take_buffered())
+        while (end := found.find(b"\n", 0, at_most)) < 0:
+            chunk = b"" if len(found) >= at_most else await self._wait_for_some(patience, received=len(found))
+            if not chunk:
+                msg = f"the body does not begin with a line of at most {at_most} bytes"
+                raise InvalidRequest(msg)
+            found += chunk
+        self._after_line = found[end + 1 :]
+        return found[:end]
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """See `Body.chunks`."""
-        await send_continue(self._request)
+        await self._ask()
+        if self._after_line:
+            yield self._after_line
         self._release()
         patience, received = Patience(self._timeouts), 0
         while chunk := await _next_chunk(self._request.content, patience, received=received):
@@ -86,8 +103,8 @@ class RequestBody:
         if size < _WORTH or connection is None or transport is None or not connection.is_plain:
             yield None
             return
-        await send_continue(self._request)
-        before = self._take_buffered()
+        await self._ask()
+        before = [self._after_line, *self._take_buffered()]
         descriptor = os.dup(transport.get_extra_info("socket").fileno())
         try:
             yield Line(
@@ -100,6 +117,19 @@ class RequestBody:
         finally:
             os.close(descriptor)
             self._release()
+
+    async def _ask(self) -> None:
+        if not self._is_asked_for:
+            self._is_asked_for = True
+            await send_continue(self._request)
+
+    async def _wait_for_some(self, patience: Patience, *, received: int) -> bytes:
+        """Let the connection be read from until something comes."""
+        self._release()
+        chunk = await _next_chunk(self._request.content, patience, received=received)
+        self._hold()
+        self._heard(len(chunk))
+        return chunk
 
     def _take_buffered(self) -> list[bytes]:
         """Take what was read before the connection was held; taking it makes aiohttp read on, if nobody minds."""

@@ -33,7 +33,7 @@ from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, utc_now
 from staging_server.uploads.receiving import Body, verify
 from staging_server.uploads.whole import Uploads
-from staging_server.uploads.writers import UploadWriters, remove_ended
+from staging_server.uploads.writers import UploadWriters
 
 _begin = one_by_one(resumption.begin)
 _complete = one_by_one(resumption.complete)
@@ -147,7 +147,7 @@ class ResumableUploads:
         try:
             async with self._writers.writer(taken) as writer:
                 await _require_offset(writer, part)
-                return await self._append(tenant, taken, writer, part, body, caller=caller)
+                return await self._append(taken, writer, part, body)
         except StagingError as error:
             self._observer.upload_failed(code=error.code)
             raise
@@ -159,9 +159,7 @@ class ResumableUploads:
             NotFound: there is none, or it is somebody else's.
         """
         item = Cancel(at=UploadAt(tenant, upload), caller=caller, anybody=anybody, now=self._clock())
-        ending = await self._metadata.write(_cancel, item)
-        self._writers.cut(upload)
-        await self._writers.to_its_end(remove_ended(ending, metadata=self._metadata, blobs=self._blobs))
+        await self._writers.remove(await self._metadata.write(_cancel, item))
 
     async def usage(self) -> tuple[int, int]:
         """Return how many uploads are open, of all tenants, and about how many bytes of them came."""
@@ -173,39 +171,24 @@ class ResumableUploads:
 
     # --- one part
 
-    async def _append(
-        self,
-        tenant: Tenant,
-        taken: Taken,
-        writer: ResumableWriter,
-        part: Part,
-        body: Body,
-        *,
-        caller: Caller,
-    ) -> Standing:
+    async def _append(self, taken: Taken, writer: ResumableWriter, part: Part, body: Body) -> Standing:
         if part.size > 0:
-            await self._receive(tenant, writer, part, body)
+            await self._uploads.check_room(part.size)
+            async with self._uploads.place(taken.at.tenant, part.size, body):
+                await self._uploads.receive(writer, body, size=part.size)
         offset = await writer.checkpoint()
         if offset != part.offset + part.size:
             msg = f"the part ended at {offset}, not at {part.offset + part.size}"
             raise InvalidRequest(msg)
         if part.complete:
-            await self._finish(tenant, taken, writer, caller=caller)
+            await self._finish(taken, writer)
         else:
             await self._writers.note(taken, writer)
         return Standing(state=UploadState(offset=offset, complete=part.complete), size=taken.size)
 
-    async def _receive(self, tenant: Tenant, writer: ResumableWriter, part: Part, body: Body) -> None:
-        await self._uploads.check_room(part.size)
-        async with self._uploads.place(tenant, part.size, body):
-            await self._uploads.receive(writer, body, size=part.size)
-
-    async def _finish(self, tenant: Tenant, taken: Taken, writer: ResumableWriter, *, caller: Caller) -> None:
+    async def _finish(self, taken: Taken, writer: ResumableWriter) -> None:
         progress = self._writers.progress(taken, writer)
-        arrival = Arrival(
-            upload=taken.id, tenant=tenant, caller=caller, digest=taken.digest, size=taken.size, key=taken.key,
-            now=progress.now,
-        )  # fmt: skip
+        arrival = taken.arrival(progress.now)
         try:
             await verify(writer, digest=taken.digest, size=taken.size)
         except DigestMismatch as error:

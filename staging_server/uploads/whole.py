@@ -8,22 +8,21 @@ commit           digest right: durable under the key of this upload
 store_blob       the row names the key: from here on it is a blob
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
-
-import structlog
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted, StagingError, TooLarge
 from staging_protocol.uploads import UploadId
-from staging_server.blobs.base import BlobKey, BlobStore, BlobWriter
-from staging_server.metadata import arrivals
-from staging_server.metadata.arrivals import Arrival, BlobOf
+from staging_server.blobs.base import BlobKey, BlobStore, BlobWriter, ByteWriter
+from staging_server.metadata import arrivals, wishes
+from staging_server.metadata.arrivals import Arrival
 from staging_server.metadata.base import Metadata, one_by_one
+from staging_server.metadata.upload_endings import Ending
+from staging_server.metadata.wishes import Wish
 from staging_server.observer import SILENT, Observer
 from staging_server.settings import Settings
 from staging_server.tenants import Caller, Tenant
@@ -31,16 +30,12 @@ from staging_server.times import Clock, utc_now
 from staging_server.uploads.places import Places, Presence
 from staging_server.uploads.receiving import Body, Receiver, collect, verify
 from staging_server.uploads.room import Room
-
-_log = structlog.get_logger()
+from staging_server.uploads.tidying import Tidying, remove_ended
 
 _SMALL: Final = 128 * 1024
 """Bytes up to which a body is collected first, so that one trip to a thread does all that it needs of the disk."""
 
-_begin = one_by_one(arrivals.begin_upload)
-_store = one_by_one(arrivals.store_blob)
-_end = one_by_one(arrivals.end_upload)
-_named = one_by_one(arrivals.is_named)
+_begin = one_by_one(arrivals.begin_uploads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +66,7 @@ class Uploads:
         self._places = Places(limits)
         self._room = Room(blobs, high_water=limits.disk_high_water)
         self._receiver = Receiver(most=limits.uploads_in_flight, batch=settings.storage.write_buffer)
-        self._cleaning: set[asyncio.Task[None]] = set()
+        self._tidying = Tidying()
 
     @property
     def in_flight(self) -> int:
@@ -94,12 +89,9 @@ class Uploads:
         if size > limit:
             msg = f"a file may have {limit} bytes, this one has {size}"
             raise TooLarge(msg)
-        wish = await self._metadata.read(arrivals.find_wish, BlobOf(tenant, digest))
-        if wish.held == size:
+        wish = await self._metadata.read(wishes.find_wish, (tenant, digest))
+        if is_held(wish, digest, size):
             return Wanted(held=True)
-        if size not in wish.wanted:
-            msg = f"no open bundle of this namespace wants {digest} with {size} bytes; create the bundle first"
-            raise BlobNotWanted(msg)
         await self.check_room(size)
         return Wanted(held=False)
 
@@ -118,7 +110,7 @@ class Uploads:
             with self._room.promised(size):
                 yield waited
 
-    async def receive(self, writer: BlobWriter, body: Body, *, size: int) -> None:
+    async def receive(self, writer: ByteWriter, body: Body, *, size: int) -> None:
         """Write the `size` bytes of `body`, within a place: see `Receiver.receive`."""
         await self._receiver.receive(writer, body, size=size)
 
@@ -155,8 +147,7 @@ class Uploads:
 
     async def close(self) -> None:
         """Wait for what is being tidied up."""
-        while self._cleaning:
-            await asyncio.wait(self._cleaning)
+        await self._tidying.close()
         await self._receiver.close()
 
     async def _receive(self, tenant: Tenant, digest: Digest, size: int, body: Body, *, caller: Caller) -> bool:
@@ -165,7 +156,7 @@ class Uploads:
         arrival = Arrival(
             upload=upload, tenant=tenant, caller=caller, digest=digest, size=size, key=key, now=self._clock()
         )
-        await self._metadata.write(_begin, arrival)
+        await self._metadata.write(_begin, [arrival])
         writer = await self._blobs.create(upload)
         kept = False
         try:
@@ -175,26 +166,29 @@ class Uploads:
                 await self.receive(writer, body, size=size)
                 await verify(writer, digest=digest, size=size)
                 await writer.commit(key)
-            kept = await self._metadata.write(_store, arrival)
+            kept = bool(await self._metadata.write(arrivals.store_blobs, [arrival]))
         finally:
             if not kept:
-                await self._tidy(arrival, writer)
+                # It is logged; the sweep does what this could not.
+                with suppress(StagingError):
+                    await self._tidying.to_its_end(self._remove(arrival, writer), upload=upload)
         return kept
 
-    async def _tidy(self, arrival: Arrival, writer: BlobWriter) -> None:
-        """Remove what did not become a blob; this goes on when the request is cancelled."""
-        task = asyncio.create_task(self._remove(arrival, writer), name="tidy upload")
-        self._cleaning.add(task)
-        task.add_done_callback(self._cleaning.discard)
-        await asyncio.shield(task)
-
     async def _remove(self, arrival: Arrival, writer: BlobWriter) -> None:
-        try:
-            await writer.cancel()
-            # Who was cancelled at the last step does not know whether it was done; the writer's next transaction does.
-            if not await self._metadata.write(_named, arrival.key):
-                await self._blobs.remove(arrival.key)
-                await self._metadata.write(_end, arrival.upload)
-        except StagingError as error:
-            # The row of the upload is still there, so the sweep will ask again.
-            _log.warning("upload.left-over", upload=arrival.upload, error=error.detail)
+        await writer.cancel()
+        ending = Ending(id=arrival.upload, key=arrival.key)
+        await remove_ended(ending, metadata=self._metadata, blobs=self._blobs)
+
+
+def is_held(wish: Wish, digest: Digest, size: int) -> bool:
+    """Tell whether the tenant has the blob already, so that its bytes need not come.
+
+    Raises:
+        BlobNotWanted: it has not, and no open bundle of it wants this digest with this size.
+    """
+    if wish.held == size:
+        return True
+    if size not in wish.wanted:
+        msg = f"no open bundle of this namespace wants {digest} with {size} bytes; create the bundle first"
+        raise BlobNotWanted(msg)
+    return False

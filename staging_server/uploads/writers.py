@@ -6,25 +6,21 @@ the bytes lets one writer touch them at a time.  And who is taken over from in t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
-import structlog
-
-from staging_protocol.errors import StagingError, Unavailable, UploadSuperseded
-from staging_protocol.uploads import UploadId
+from staging_protocol.errors import StagingError, Unavailable
 from staging_server.blobs.base import BlobStore, ResumableWriter
-from staging_server.metadata import arrivals, resumption
+from staging_server.metadata import resumption
 from staging_server.metadata.base import Metadata, one_by_one
 from staging_server.metadata.resumption import Progress, Take, Taken, UploadAt
 from staging_server.metadata.upload_endings import Ending
 from staging_server.owned import owned
 from staging_server.tenants import Caller
 from staging_server.times import Clock
-from staging_server.uploads.holders import Holder, Holders
-
-_log: Final = structlog.get_logger()
+from staging_server.uploads.holders import Holder, Holders, superseded
+from staging_server.uploads.tidying import Tidying, remove_bytes, remove_ended
 
 _LOOK_EVERY: Final = 1.0
 """Seconds after which a writer looks whether another process has taken its upload over."""
@@ -38,8 +34,6 @@ disk takes its time."""
 
 _take = one_by_one(resumption.take)
 _note = one_by_one(resumption.note)
-_end = one_by_one(arrivals.end_upload)
-_named = one_by_one(arrivals.is_named)
 
 
 class UploadWriters:
@@ -50,7 +44,7 @@ class UploadWriters:
         self._blobs = blobs
         self._clock = clock
         self._holders = Holders()
-        self._tidying: set[asyncio.Future[None]] = set()
+        self._tidying = Tidying()
 
     async def take(self, at: UploadAt, *, caller: Caller) -> Taken:
         """Take an upload over from whoever writes it.
@@ -62,12 +56,16 @@ class UploadWriters:
         if taken.complete:
             self._holders.cut(taken.id)
         if taken.over:
-            await self.to_its_end(self._drop(taken))
+            # The tenant has the blob by now from elsewhere.
+            work = remove_bytes(Ending(id=taken.id, key=taken.key), metadata=self._metadata, blobs=self._blobs)
+            await self._tidying.to_its_end(work, upload=taken.id)
         return taken
 
-    def cut(self, upload: UploadId) -> None:
-        """Cut off who writes an upload here."""
-        self._holders.cut(upload)
+    async def remove(self, ending: Ending) -> None:
+        """Cut off who writes an upload that ended, and remove it; this goes on when the request is cancelled."""
+        self._holders.cut(ending.id)
+        work = remove_ended(ending, metadata=self._metadata, blobs=self._blobs)
+        await self._tidying.to_its_end(work, upload=ending.id)
 
     @asynccontextmanager
     async def writer(self, taken: Taken) -> AsyncIterator[ResumableWriter]:
@@ -79,7 +77,7 @@ class UploadWriters:
         """
         async with self._holders.hold(taken.id, epoch=taken.epoch) as holder:
             writer = await self._blobs.resume(taken.id, key=taken.key)
-            with self._open_until_parked():
+            with self._tidying.waited_for():
                 try:
                     await _open(writer)
                     await self._require_ours(taken)
@@ -87,7 +85,7 @@ class UploadWriters:
                     async with owned(self._watch(taken, writer, holder)), self._noted(taken, writer):
                         yield writer
                 finally:
-                    await self.to_its_end(writer.park())
+                    await self._tidying.to_its_end(writer.park(), upload=taken.id)
 
     async def note(self, taken: Taken, writer: ResumableWriter) -> None:
         """Write down how far it came.
@@ -101,29 +99,10 @@ class UploadWriters:
         """Return how far it came."""
         return Progress(id=taken.id, epoch=taken.epoch, arrived=writer.size, now=self._clock())
 
-    async def to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, which goes on when the request is cancelled."""
-        task = asyncio.create_task(work, name="tidy upload in parts")
-        self._tidying.add(task)
-        task.add_done_callback(self._tidied)
-        await asyncio.shield(task)
-
     async def close(self) -> None:
         """Cut off who is still writing, and wait until all bytes are let go of and all is tidied up."""
         self._holders.cut_all()
-        while self._tidying:
-            await asyncio.wait(self._tidying)
-
-    @contextmanager
-    def _open_until_parked(self) -> Iterator[None]:
-        """Keep `close` waiting."""
-        parked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tidying.add(parked)
-        try:
-            yield
-        finally:
-            self._tidying.discard(parked)
-            parked.set_result(None)
+        await self._tidying.close()
 
     async def _watch(self, taken: Taken, writer: ResumableWriter, holder: Holder) -> None:
         """Look whether another process has taken the upload over, and cut its holder off here then."""
@@ -146,7 +125,7 @@ class UploadWriters:
         whoever had them before can have them named by no row any more.
         """
         if await self._metadata.read(resumption.find_epoch, taken.id) != taken.epoch:
-            raise UploadSuperseded("another request took this upload over; ask for its offset before sending more")
+            raise superseded()
 
     @asynccontextmanager
     async def _noted(self, taken: Taken, writer: ResumableWriter) -> AsyncIterator[None]:
@@ -154,35 +133,13 @@ class UploadWriters:
         try:
             yield
         except BaseException:
-            await self.to_its_end(self._try_to_note(taken, writer))
+            await self._tidying.to_its_end(self._try_to_note(taken, writer), upload=taken.id)
             raise
 
     async def _try_to_note(self, taken: Taken, writer: ResumableWriter) -> None:
         # Taken over or ended: others know how far it came.
         with suppress(StagingError):
             await self.note(taken, writer)
-
-    def _tidied(self, task: asyncio.Future[None]) -> None:
-        self._tidying.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), StagingError):
-            # What is left has a row, so the sweep will find it.
-            _log.warning("upload.left-over", error=error.detail)
-
-    async def _drop(self, taken: Taken) -> None:
-        """Remove what came of a blob that the tenant has by now from elsewhere."""
-        await _remove_bytes(taken, metadata=self._metadata, blobs=self._blobs)
-
-
-async def remove_ended(ending: Ending, *, metadata: Metadata, blobs: BlobStore) -> None:
-    """Remove the bytes of an upload that ended, wherever they are, and then its row."""
-    await _remove_bytes(ending, metadata=metadata, blobs=blobs)
-    await metadata.write(_end, ending.id)
-
-
-async def _remove_bytes(of: Taken | Ending, *, metadata: Metadata, blobs: BlobStore) -> None:
-    await blobs.forget(of.id)
-    if not await metadata.write(_named, of.key):
-        await blobs.remove(of.key)
 
 
 async def _open(writer: ResumableWriter) -> None:

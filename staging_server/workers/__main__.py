@@ -12,7 +12,9 @@ from typing import Final
 from staging_protocol.errors import StagingError
 from staging_server.log_format import LogFormat
 from staging_server.logs import configured
-from staging_server.workers.child import Child, first_message
+from staging_server.process_memory import share_arenas
+from staging_server.workers.channel import first_message
+from staging_server.workers.child import Child, Told
 from staging_server.workers.messages import Role
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -33,16 +35,16 @@ def main() -> int:
     listener, channel = socket.socket(fileno=options.listener), socket.socket(fileno=options.channel)
     for inherited in (listener, channel):
         os.set_inheritable(inherited.fileno(), False)
-    start = first_message(channel)
+    share_arenas()
     role = Role(options.name.partition("-")[0])
-    with configured(
-        level=start.settings.logs.level, plain=start.settings.logs.format is LogFormat.CONSOLE, process=options.name
-    ):
-        try:
-            asyncio.run(Child(start, role=role, listener=listener, channel=channel).run())
-        except StagingError as error:
-            sys.stderr.write(f"spark-staging-server: {options.name}: {error.detail}\n")
-            return error.exit_code
+    try:
+        told = Told.by(first_message(channel))
+        logs = told.settings.logs
+        with configured(level=logs.level, plain=logs.format is LogFormat.CONSOLE, process=options.name):
+            asyncio.run(Child(told, role=role, listener=listener, channel=channel).run())
+    except StagingError as error:
+        sys.stderr.write(f"spark-staging-server: {options.name}: {error.detail}\n")
+        return error.exit_code
     return 0
 
 

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from staging_protocol.errors import Unavailable
+
 _LARGEST: Final = 256 * 1024
 """Bytes of a message: a request's head and what came with it."""
 
@@ -25,6 +27,16 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         end.setblocking(False)
     return ours, theirs
+
+
+def first_message(end: socket.socket) -> bytes:
+    """Wait for the first message, before there is an event loop; raises Unavailable when the other end is closed."""
+    end.setblocking(True)
+    message = end.recv(_LARGEST)
+    end.setblocking(False)
+    if not message:
+        raise Unavailable("the parent is gone")
+    return message
 
 
 class Channel:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -29,8 +29,6 @@ from staging_server.workers.forwarding import ReaderMetadata
 from staging_server.workers.messages import Close, Handed, Leave, Ready, Role, Start, ToChild, ToParent, Written
 from staging_server.workers.reader_connection import ReaderConnection
 
-_LARGEST: Final = 256 * 1024
-_STARTED_WITHIN: Final = 10.0
 _TELL_EVERY: Final = 1.0
 """Seconds after which the parent is told what was read: what a child that is killed forgets."""
 
@@ -47,16 +45,11 @@ class Told:
     settings: Settings
     url: str
 
-
-def first_message(channel: socket.socket) -> Told:
-    """Wait for `Start`; raises Unavailable when the parent is gone."""
-    channel.settimeout(_STARTED_WITHIN)
-    data = channel.recv(_LARGEST)
-    channel.setblocking(False)
-    if not data:
-        raise Unavailable("the parent is gone")
-    start = msgspec.msgpack.decode(data, type=Start)
-    return Told(settings=Settings(**json.loads(start.settings)), url=start.url)
+    @classmethod
+    def by(cls, message: bytes) -> Self:
+        """Return what `Start` says."""
+        start = msgspec.msgpack.decode(message, type=Start)
+        return cls(settings=Settings(**json.loads(start.settings)), url=start.url)
 
 
 class Child:

@@ -1,4 +1,8 @@
-"""The parent's side: starts the children, starts them again when they end, does what they ask, and ends them."""
+"""The parent's side: starts the children, starts them again when they end, does what they ask, and ends them.
+
+Nobody waits for a child to be ready: the parent serves the port alone until then.  On a busy machine a child takes long
+to start (seconds of a core go into imports), so one that is slow is left alone; ending it would only begin that anew.
+"""
 
 import asyncio
 import contextlib
@@ -25,12 +29,6 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 """Seconds before a child that ended is started again; doubled each time, until one has lived for the longest."""
 
-_READY_WITHIN: Final = 15.0
-"""Seconds for one worker to start; one that is stuck is ended, and another one is started."""
-
-_STARTED_WITHIN: Final = 30.0
-"""Seconds in which the start of the server waits for its children; they may come later."""
-
 _ENDED_WITHIN: Final = 5.0
 """Seconds for a child to end after it was told to; it had its time for what ran before."""
 
@@ -38,12 +36,12 @@ Died = Callable[[int], None]
 """Is told the process id of each child that has ended."""
 
 
-class Child:
+class Worker:
     """One child, through all its lives."""
 
     def __init__(self, number: int, *, supervisor: "Supervisor") -> None:
         self.name = f"{supervisor.role}-{number}"
-        self.ready = asyncio.Event()
+        self._is_ready = False
         self._supervisor = supervisor
         self._channel: Channel | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -66,16 +64,18 @@ class Child:
         if self._channel is not None:
             self._channel.send(msgspec.msgpack.encode(message))
 
+    def close(self) -> None:
+        """End it; without asking when it is still starting, and has nothing to bring to its end."""
+        if self._is_ready:
+            self.send(Close())
+        else:
+            self.kill()
+
     def kill(self) -> None:
         """End it without asking."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-
-    def _end_if_stuck(self) -> None:
-        if not self.ready.is_set():
-            _log.error("worker is not ready in time and is started again", worker=self.name)
-            self.kill()
 
     async def _live(self) -> int:
         ours, theirs = channel_pair()
@@ -92,16 +92,15 @@ class Child:
             theirs.close()
         self._channel = Channel(ours, received=self._received, ended=self._ended)
         self.send(self._supervisor.start)
-        watchdog = asyncio.get_running_loop().call_later(_READY_WITHIN, self._end_if_stuck)
+        if self._supervisor.is_leaving:  # since the process was asked for
+            self.kill()
         code = await process.wait()
-        watchdog.cancel()
         self._ended()
-        self._process = None
+        self._process, self._is_ready = None, False
         self._supervisor.died(process.pid)
         return code
 
     def _ended(self) -> None:
-        self.ready.clear()
         if self._channel is not None:
             self._channel.close()
             self._channel = None
@@ -110,7 +109,7 @@ class Child:
         message: ToParent = msgspec.msgpack.decode(data, type=_TO_PARENT)
         match message:
             case Ready():
-                self.ready.set()
+                self._is_ready = True
                 _log.info("worker ready", worker=self.name, pid=self._process.pid if self._process else 0)
             case Handed() if descriptor is not None:
                 # Its kind is asked of the kernel: TCP, or one end of a pair.
@@ -139,7 +138,7 @@ class Supervisor:
         self.died = died
         self._acceptor: Acceptor | None = None
         self._leaving = asyncio.Event()
-        self._children = [Child(number, supervisor=self) for number in range(1, count + 1)]
+        self._workers = [Worker(number, supervisor=self) for number in range(1, count + 1)]
         self._keeping: list[asyncio.Task[None]] = []
 
     @property
@@ -167,34 +166,27 @@ class Supervisor:
         else:
             self._acceptor.adopt(connected, arrival)
 
-    async def begin(self, acceptor: Acceptor) -> None:
-        """Start all children, and wait for them for a while; what they give away comes to `acceptor`."""
+    def begin(self, acceptor: Acceptor) -> None:
+        """Start all children; what they give away comes to `acceptor`."""
         self._acceptor = acceptor
-        self._keeping = [asyncio.create_task(child.keep(), name=child.name) for child in self._children]
-        try:
-            async with asyncio.timeout(_STARTED_WITHIN):
-                await asyncio.gather(*(child.ready.wait() for child in self._children))
-        except TimeoutError:
-            _log.error("not all workers are ready, the server begins without them")
+        self._keeping = [asyncio.create_task(worker.keep(), name=worker.name) for worker in self._workers]
 
     def leave(self) -> None:
         """Let the children finish what runs; none is started again."""
         self._leaving.set()
-        self._tell(Leave())
+        for worker in self._workers:
+            worker.send(Leave())
 
     async def end(self) -> None:
         """End all children now."""
         self._leaving.set()
-        self._tell(Close())
+        for worker in self._workers:
+            worker.close()
         if self._keeping:
             _, late = await asyncio.wait(self._keeping, timeout=_ENDED_WITHIN)
-            for child in self._children if late else ():
-                child.kill()
+            for worker in self._workers if late else ():
+                worker.kill()
             await asyncio.gather(*self._keeping)
-
-    def _tell(self, message: ToChild) -> None:
-        for child in self._children:
-            child.send(message)
 
 
 _TO_PARENT: Final[Any] = ToParent

@@ -12,7 +12,8 @@ from submission.commands.options import Output
 from submission.commands.tables import print_table
 
 if TYPE_CHECKING:
-    from staging_protocol.api import Bundle, Explanation
+    from staging_protocol.api.bundles import Bundle
+    from staging_protocol.api.claims import Explanation
 
 
 def print_bundles(bundles: "Iterable[Bundle]") -> None:
@@ -24,14 +25,12 @@ def print_bundles(bundles: "Iterable[Bundle]") -> None:
 
 
 def print_explanation(explanation: "Explanation") -> None:
-    """Print why a bundle is there, and the reports of its init containers."""
+    """Print why a bundle is there, what holds it before what does not, and the reports of its init containers."""
     click.echo(printable(explanation.verdict))
+    claims = sorted(explanation.claims, key=lambda claim: not claim.holds)
     print_table(
         ("CLAIM", "HOLDS", "UNTIL", "DETAIL"),
-        [
-            (claim.kind, "yes" if claim.holds else "no", _time(claim.until), claim.detail)
-            for claim in explanation.claims
-        ],
+        [(claim.kind, "yes" if claim.holds else "no", _time(claim.until), claim.detail) for claim in claims],
     )
     if explanation.reports:
         click.echo()
@@ -60,9 +59,15 @@ def print_bundle(bundle: "Bundle", *, output: Output) -> None:
     if output is Output.JSON:
         click.echo(json.dumps(fields, indent=2))
         return
+    if bundle.owner is not None:
+        fields["owner"] = f"{bundle.owner} ({bundle.owner.api_version}), {_uid(bundle.owner.uid)}"
     for name, value in fields.items():
         if value is not None:
             click.echo(f"{name.replace('_', ' '):<17} {printable(_in_a_line(value))}")
+
+
+def _uid(uid: str | None) -> str:
+    return "uid not given: that of the first one seen" if uid is None else f"uid {uid}"
 
 
 def _in_a_line(value: object) -> str:

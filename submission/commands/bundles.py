@@ -1,47 +1,37 @@
-"""`spark-staging bundles list|show|delete|explain|bind|pin|unpin`."""
+"""`spark-staging bundles list|show|delete|explain|bind|pin|unpin|prune`."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from submission.commands import prune
 from submission.commands.bundle_views import plain, print_bundle, print_bundles, print_explanation
+from submission.commands.calling import calls, namespace_of, pages
 from submission.commands.options import (
     Output,
     StagingCommand,
+    all_namespaces_option,
     bundle_id,
     connection_options,
     namespace_option,
     output_option,
+    scope_of,
     settings_of,
 )
 
 if TYPE_CHECKING:
     from staging_io.staging import StagingClient
-    from staging_protocol.api import Bundle, BundlePage, Explanation
-    from submission.settings import Settings
+    from staging_protocol.api.claims import Explanation
 
 T = TypeVar("T")
 
 
-class Call(Protocol):
-    """Sends one request, perhaps several times."""
-
-    def __call__(self, request: "Callable[[StagingClient], T]") -> T:
-        """Return what the request returns."""
-
-
-PAGE = 500
-"""Bundles asked for at once."""
-
-
 @click.group("bundles")
 def COMMAND() -> None:  # noqa: N802 - the name by which the group finds it
-    """List, show, delete, explain, bind and pin bundles.
+    """List, show, delete, explain, bind and pin bundles, and prune their Secrets.
 
     \b
     Examples:
@@ -52,7 +42,7 @@ def COMMAND() -> None:  # noqa: N802 - the name by which the group finds it
 
 
 @COMMAND.command("list", cls=StagingCommand)
-@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces (for operators).")
+@all_namespaces_option
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many. Default: all.")
 @namespace_option
 @connection_options
@@ -65,12 +55,9 @@ def list_bundles(**parameters: Any) -> None:
       spark-staging bundles list --all-namespaces --limit 20 -o json
     """  # noqa: D301 - as above
     settings = settings_of(parameters)
-    if parameters["all_namespaces"] and parameters["namespace"]:
-        msg = "--all-namespaces and --namespace exclude each other"
-        raise click.UsageError(msg)
-    namespace = None if parameters["all_namespaces"] else _namespace(settings)
-    with _calls(settings) as call:
-        bundles = list(_pages(call, namespace=namespace, limit=parameters["limit"]))
+    namespace = scope_of(parameters, namespace=namespace_of(settings))
+    with calls(settings) as call:
+        bundles = list(pages(call, namespace=namespace, limit=parameters["limit"]))
     if parameters["output"] is Output.JSON:
         click.echo(json.dumps([plain(bundle) for bundle in bundles], indent=2))
         return
@@ -129,8 +116,7 @@ def explain(**parameters: Any) -> None:
 
 @COMMAND.command("bind", cls=StagingCommand)
 @click.argument("bundle")
-@click.argument("owner", metavar="KIND/NAME")
-@click.option("--api-version", metavar="VERSION", help="Default: the one of the kind that can own a bundle.")
+@click.argument("owner", metavar="[API_VERSION/]KIND/NAME")
 @click.option("--uid", help="Uid of the object. Default: that of the object when it is first seen.")
 @namespace_option
 @connection_options
@@ -139,10 +125,13 @@ def bind(**parameters: Any) -> None:
     """Name the Kubernetes object whose life keeps the bundle.
 
     \b
-    Example:
+    Examples:
       spark-staging bundles bind abcdefghijklmnopqrstuvwxyz Pod/my-driver -n jobs
+      spark-staging bundles bind abcdefghijklmnopqrstuvwxyz spark.apache.org/v1/SparkApplication/nightly
     """  # noqa: D301 - as above
-    owner = _owner(parameters)
+    from submission.owner import parse_owner
+
+    owner = parse_owner(parameters["owner"], uid=parameters["uid"])
     print_bundle(_call(parameters, lambda client, ns, id_: client.bind(ns, id_, owner)), output=parameters["output"])
 
 
@@ -162,7 +151,7 @@ def pin(**parameters: Any) -> None:
     """  # noqa: D301 - as above
     from datetime import UTC
 
-    from staging_protocol.api import Pin
+    from staging_protocol.api.bundles import Pin
 
     until: datetime | None = parameters["until"]
     wanted = Pin(reason=parameters["reason"], until=None if until is None else until.replace(tzinfo=UTC))
@@ -190,63 +179,8 @@ def unpin(**parameters: Any) -> None:
 def _call(parameters: dict[str, Any], call: "Callable[[StagingClient, str, Any], T]") -> T:
     settings = settings_of(parameters)
     bundle = bundle_id(parameters["bundle"])
-    with _calls(settings) as calling:
-        return calling(lambda client: call(client, _namespace(settings), bundle))
+    with calls(settings) as calling:
+        return calling(lambda client: call(client, namespace_of(settings), bundle))
 
 
-@contextmanager
-def _calls(settings: "Settings") -> "Iterator[Call]":
-    """Yield what calls the server, and tries again after transient failures."""
-    from submission.connection import connected
-    from submission.retrying import retried
-
-    with connected(settings) as connection:
-
-        def call(request: "Callable[[StagingClient], T]") -> T:
-            return retried(
-                lambda: request(connection.client),
-                seconds=settings.retry_seconds,
-                notice=lambda text: click.echo(text, err=True),
-            )
-
-        yield call
-
-
-def _pages(call: "Call", *, namespace: str | None, limit: int | None) -> "Iterator[Bundle]":
-    """Yield the bundles of all pages, up to `limit`."""
-    cursor: str | None = None
-    left = limit
-    while left is None or left > 0:
-        size = PAGE if left is None else min(PAGE, left)
-        page: BundlePage = call(partial(_page, namespace=namespace, cursor=cursor, limit=size))
-        yield from page.bundles[:left]
-        left = None if left is None else left - len(page.bundles)
-        cursor = page.next
-        if cursor is None:
-            return
-
-
-def _page(client: "StagingClient", *, namespace: str | None, cursor: str | None, limit: int) -> "BundlePage":
-    return client.bundles(namespace, cursor=cursor, limit=limit)
-
-
-def _namespace(settings: "Settings") -> str:
-    from submission.settings import DEFAULT_NAMESPACE
-
-    return settings.namespace or DEFAULT_NAMESPACE
-
-
-def _owner(parameters: dict[str, Any]) -> Any:
-    from staging_protocol.owners import OWNER_KINDS, OwnerReference, check_owner
-
-    kind, separator, name = parameters["owner"].partition("/")
-    if not separator:
-        msg = f"the owner is given as KIND/NAME, for example Pod/my-driver, not {parameters['owner']!r}"
-        raise click.UsageError(msg)
-    versions = sorted(version for version, known in OWNER_KINDS if known.lower() == kind.lower())
-    if len(versions) > 1 and parameters["api_version"] is None:
-        msg = f"{kind} exists as {' and '.join(versions)}; give --api-version"
-        raise click.UsageError(msg)
-    known = next((known for _, known in OWNER_KINDS if known.lower() == kind.lower()), kind)
-    version = parameters["api_version"] or next(iter(versions), "v1")
-    return check_owner(OwnerReference(api_version=version, kind=known, name=name, uid=parameters["uid"]))
+COMMAND.add_command(prune.COMMAND)

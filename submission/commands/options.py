@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SETTINGS = ("url", "token_file", "namespace", "ca_file", "allow_plain_http", "init_image", "pod_url")
+_SETTINGS = (
+    "url", "token_file", "service_account", "context", "namespace", "ca_file", "allow_plain_http", "init_image",
+    "pod_url", "pod_secret",
+)  # fmt: skip
 
 
 class Output(StrEnum):
@@ -85,6 +88,12 @@ def connection_options(command: F) -> F:
     for option in (
         click.option("--allow-plain-http", is_flag=True, default=None, help="Send tokens over plain HTTP."),
         click.option("--ca-file", type=click.Path(path_type=Path), help="PEM file of authorities to trust besides."),
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one."),
+        click.option(
+            "--service-account",
+            metavar="[NS/]NAME",
+            help="Be this service account to a server with Kubernetes' identity.",
+        ),
         click.option("--token-file", type=click.Path(path_type=Path), help="File that holds the access token."),
         click.option("--url", metavar="URL", help="URL of the staging server."),
     ):
@@ -95,6 +104,23 @@ def connection_options(command: F) -> F:
 def namespace_option(command: F) -> F:
     """Add `-n`."""
     return click.option("-n", "--namespace", metavar="NAME", help="Kubernetes namespace of the job.")(command)
+
+
+def all_namespaces_option(command: F) -> F:
+    """Add `-A`."""
+    return click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces (for operators).")(command)
+
+
+def scope_of(parameters: dict[str, Any], *, namespace: str) -> str | None:
+    """Return `namespace`, or None with `-A`.
+
+    Raises:
+        UsageError: both were given.
+    """
+    if parameters["all_namespaces"] and parameters["namespace"]:
+        msg = "--all-namespaces and --namespace exclude each other"
+        raise click.UsageError(msg)
+    return None if parameters["all_namespaces"] else namespace
 
 
 def output_option(command: F) -> F:
@@ -117,6 +143,12 @@ def progress_option(command: F) -> F:
 def pod_options(command: F) -> F:
     """Add what decides about templates and properties."""
     for option in (
+        click.option(
+            "--pod-secret",
+            is_flag=True,
+            default=None,
+            help="Give pods a Secret with the bundle token, though the server knows pods: for another cluster's.",
+        ),
         click.option("--pod-url", metavar="URL", help="URL at which pods reach the server."),
         click.option("--init-image", metavar="IMAGE", help="Image of the init container."),
         click.option(
@@ -132,8 +164,14 @@ def pod_options(command: F) -> F:
 
 
 def dependency_options(command: F) -> F:
-    """Add the four lists of dependencies, as spark-submit has them, and the main resource."""
+    """Add the four lists of dependencies, as spark-submit has them, the main resource, and what they are for."""
     for option in (
+        click.option(
+            "--owner",
+            metavar="[API_VERSION/]KIND/NAME",
+            help="Object whose life keeps the bundle, which may not exist yet: Pod, Job, SparkApplication, "
+            "ScheduledSparkApplication.",
+        ),
         click.option("--name", "application", metavar="APP", help="Name of the application."),
         click.option("--archives", metavar="LIST", multiple=True, help="Archives, each with #FOLDER as it is wanted."),
         click.option("--py-files", metavar="LIST", multiple=True, help="Python files: .py, .zip, .egg, .whl."),

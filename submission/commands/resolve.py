@@ -76,7 +76,7 @@ def _resolve_bundle(name: str, folder: Path, *, settings: "Settings", progress: 
         manifest = retried(
             partial(client.manifest, namespace, bundle), seconds=settings.retry_seconds, notice=progress.notice
         )
-        staged = partial(StagedSource, client, http=http, namespace=namespace, bundle=bundle)
+        staged = partial(StagedSource, client, namespace=namespace, bundle=bundle)
         return _resolve(manifest, folder, http=http, staged=staged, settings=settings, progress=progress)
 
 

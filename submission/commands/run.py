@@ -17,7 +17,6 @@ from submission.commands.options import (
 @click.command("run", cls=StagingCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- spark-submit [OPTIONS] APP [ARGUMENTS]")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and the command; ask no server, run nothing.")
-@click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: spark.kubernetes.context.")
 @pod_options
 @namespace_option
 @connection_options
@@ -34,7 +33,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
           --conf spark.kubernetes.container.image=IMAGE --jars lib.jar --class demo.Main app.jar 10
       spark-staging run --dry-run -- spark-submit --master k8s://https://HOST:6443 main.py
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.job_plan import plan
+    from submission.job_plan import plan, settings_for
     from submission.progress import in_words, shown
     from submission.run import dry_run, run, shell_line
     from submission.settings import Environment
@@ -57,6 +56,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
         spark_files=parameters["spark_files"],
         environment=Environment.read(),
     )
+    settings = settings_for(job, settings)
     if parameters["dry_run"]:
         command = dry_run(job, settings=settings, say=lambda text: click.echo(text, err=True))
         click.echo(shell_line(command))
@@ -69,7 +69,6 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
             connection=connection,
             settings=settings,
             progress=progress,
-            context=parameters["context"],
             staged_notice=told,
         )
     click.get_current_context().exit(code)

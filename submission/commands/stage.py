@@ -92,14 +92,16 @@ def dependencies_of(parameters: dict[str, Any]) -> list["Dependency"]:
 def stage_named(parameters: dict[str, Any], *, settings: "Settings", progress: "Progress") -> "Staged":
     """Stage what the options name."""
     from submission.connection import connected
+    from submission.owner import parse_owner
     from submission.settings import DEFAULT_NAMESPACE
     from submission.stage import Stager
 
     dependencies = dependencies_of(parameters)
+    owner = None if parameters["owner"] is None else parse_owner(parameters["owner"])
     with connected(settings) as connection:
         namespace = settings.namespace or DEFAULT_NAMESPACE
         stager = Stager(connection, settings=settings, namespace=namespace, progress=progress)
-        return stager.stage(dependencies, application=application_name(parameters, dependencies))
+        return stager.stage(dependencies, application=application_name(parameters, dependencies), owner=owner)
 
 
 def application_name(parameters: dict[str, Any], dependencies: list["Dependency"]) -> str:

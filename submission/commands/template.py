@@ -22,6 +22,7 @@ from submission.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from submission.pod_patch import PodBundle
     from submission.settings import Settings
     from submission.spark_conf import SparkVersion
     from submission.stage import Staged
@@ -39,7 +40,11 @@ if TYPE_CHECKING:
 @click.option("--driver-template", type=click.Path(), help="Your own driver template, to be merged.")
 @click.option("--executor-template", type=click.Path(), help="Your own executor template, to be merged.")
 @click.option("-c", "--conf", "conf", multiple=True, metavar="KEY=VALUE", help="Your own properties, to be merged.")
-@click.option("--secret", type=click.Path(path_type=Path), help="Write the Secret with the token as YAML (0600).")
+@click.option(
+    "--secret",
+    type=click.Path(path_type=Path),
+    help="Write the Secret with the token as YAML (0600); pods then need it.",
+)
 @pod_options
 @namespace_option
 @connection_options
@@ -59,7 +64,8 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     from submission.commands.stage import stage_named
     from submission.progress import shown
 
-    settings = settings_of(parameters)
+    # Who asks for the Secret wants it to be used.
+    settings = settings_of({**parameters, "pod_secret": parameters["secret"] is not None or parameters["pod_secret"]})
     properties = _own_properties(parameters)
     spark = _spark_version(parameters)
     with shown(parameters["progress"]) as progress:
@@ -123,7 +129,7 @@ class _Templates:
         pods = pod_bundle(
             staged.id,
             namespace=staged.namespace,
-            server_url=staged.pods.url,
+            pods=staged.pods,
             manifest_digest=staged.manifest_digest,
             settings=self._settings,
         )
@@ -157,7 +163,7 @@ class _Templates:
             "properties": told,
             "main": delivery.main,
             "bytes_from_driver": delivery.from_driver,
-            "notes": [*delivery.notes, *self._notes(pods.url)],
+            "notes": [*delivery.notes, *self._notes(pods)],
         }
 
     def _write_secret(self) -> None:
@@ -170,14 +176,16 @@ class _Templates:
             secret = bundle_secret(staged.id, namespace=staged.namespace, token=staged.token, pods=staged.pods)
             write_private(path, yaml.safe_dump(secret, sort_keys=False))
 
-    def _notes(self, url: str) -> list[str]:
+    def _notes(self, pods: "PodBundle") -> list[str]:
         from staging_protocol.pod_contract import TOKEN_KEY, secret_name
         from submission.templates import is_loopback
 
-        staged, path = self._staged, self._parameters["secret"]
+        staged, path, url = self._staged, self._parameters["secret"], pods.url
         notes = (
             [f"pods cannot reach {url}, which is this machine; set SPARK_STAGING_POD_URL"] if is_loopback(url) else []
         )
+        if pods.token_audience is not None:
+            return [*notes, "pods read with their own tokens, which the server knows: no Secret is needed"]
         if path is not None:
             return [*notes, f"create the Secret before the job: kubectl apply -f {shlex.quote(str(path))}"]
         name = secret_name(staged.id)

@@ -12,10 +12,9 @@ from staging_protocol.uploads import UploadId
 from staging_server.blobs.base import BlobKey, ResumableWriter
 from staging_server.metadata.tables import uploads
 from staging_server.uploads import writers as upload_writers
-from staging_server.uploads.resumable import Part
 from tests.staging_server.domain import ALICE, RED, Domain
 from tests.staging_server.live import eventually
-from tests.staging_server.parts_domain import Stalling, append, begin, offset_of, start
+from tests.staging_server.parts_domain import append, begin, offset_of, stall
 
 WHOLE = bytes(range(256)) * 40
 Two = tuple[Domain, Domain]
@@ -27,9 +26,7 @@ class TakeOverContract:
         one, other = two
         await one.create(WHOLE)
         upload = await begin(one, WHOLE)
-        stalling = Stalling(WHOLE[:1000])
-        task = start(one, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-        await stalling.sent.wait()
+        task, _ = await stall(one, upload, WHOLE, at=1000)
         assert await offset_of(other, upload) == 1000
         with pytest.raises(UploadSuperseded):
             await task
@@ -41,12 +38,10 @@ class TakeOverContract:
         monkeypatch.setattr(upload_writers, "_LOOK_EVERY", 3600)
         created = await one.create(WHOLE)
         upload = await begin(one, WHOLE)
-        stalling = Stalling(WHOLE[:1000], then=WHOLE[1000:])
-        task = start(one, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-        await stalling.sent.wait()
+        task, go_on = await stall(one, upload, WHOLE, at=1000)
         asking = asyncio.create_task(offset_of(other, upload))
         await _taken_over(one)
-        stalling.go_on.set()
+        go_on.set()
         with pytest.raises(UploadSuperseded):
             await task
         assert await asking == len(WHOLE)
@@ -121,9 +116,7 @@ class TakeOverContract:
         one, other = two
         await one.create(WHOLE)
         upload = await begin(one, WHOLE)
-        stalling = Stalling(WHOLE[:1000])
-        task = start(one, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-        await stalling.sent.wait()
+        task, _ = await stall(one, upload, WHOLE, at=1000)
         await other.parts.resumable.cancel(RED, upload, caller=ALICE, anybody=False)
         with pytest.raises(UploadSuperseded):
             await task

@@ -7,24 +7,17 @@ there or wholly absent, and after `Ledger.settle` it is known which.  What was a
 import random
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.refusals import problem_error
 from staging_io.staging import StagingClient
-from staging_protocol.api import (
-    Bundle,
-    BundleState,
-    CreatedBundle,
-    FileState,
-    NewBundle,
-    NewFile,
-    NewSweep,
-    Pin,
-    Retention,
-    Sweep,
-)
+from staging_protocol.api.bundles import Bundle, BundleState, Pin
+from staging_protocol.api.creation import CreatedBundle, FileState, NewBundle, NewFile, Retention
+from staging_protocol.api.operators import NewSweep, Sweep
+from staging_protocol.batches import Batch, BatchedBlob
 from staging_protocol.digests import Digest
 from staging_protocol.errors import (
     BlobNotWanted,
@@ -162,6 +155,13 @@ class Ledger:
             job, "put", lambda: self.client.put_blob(self.namespace, digest, size=len(content), content=iter([content]))
         )
         job.arrived.add(digest)
+
+    def put_together(self, job: Job) -> None:
+        """Upload all files in one request."""
+        blobs = {file.digest: job.contents[file.name] for file in job.body.files}
+        batch = Batch(blobs=tuple(BatchedBlob(digest=digest, size=len(blob)) for digest, blob in blobs.items()))
+        self._ask(job, "put", lambda: self.client.put_blobs(self.namespace, batch, iter(blobs.values())))
+        job.arrived |= set(blobs)
 
     def seal(self, job: Job) -> None:
         """Seal."""
@@ -321,6 +321,8 @@ class Ledger:
             job.gone = True
             return
         assert not job.gone, f"{job.name} was ended, and is there again"
+        if "token" in doubts:
+            self._renew_again(job)
         self._check(job, bundle, doubts)
 
     def _settle_creation(self, job: Job) -> None:
@@ -354,6 +356,11 @@ class Ledger:
             return self._ask(None, "find", lambda: reader.bundle(self.namespace, _id(job)))
         except BundleExpired:
             return None
+
+    def _renew_again(self, job: Job) -> None:
+        """End a doubt about the token: a second one would void the token that we have."""
+        with suppress(BundleExpired):  # looked at next
+            self.renew(job)
 
     def _check(self, job: Job, bundle: Bundle, doubts: set[str]) -> None:
         assert bundle.application == job.name

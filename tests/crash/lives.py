@@ -1,6 +1,5 @@
 """Processes that are to be killed, as the tests hold them."""
 
-import http.client
 import json
 import os
 import signal
@@ -12,11 +11,10 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from tests.end_to_end.programs import free_port
+from tests.end_to_end.programs import Place
 
 _ROOT: Final = Path(__file__).parents[2]
 _PATIENCE: Final = 60.0
@@ -150,30 +148,13 @@ def environment_of(folder: Path, *, port: int, **settings: Any) -> dict[str, str
 
 
 @dataclass(kw_only=True)
-class Server:
-    """A server that lives many times over one folder, always at the same port."""
+class Server(Place):
+    """A server that lives many times in one place."""
 
     nursery: Nursery
-    folder: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
     lazy: bool = False
     life: Life | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def data(self) -> Path:
-        """Its folder of data."""
-        return self.folder / "data"
-
-    @property
-    def log(self) -> Path:
-        """What it says, in all its lives."""
-        return self.folder / "server.log"
 
     def environment(self, **settings: Any) -> dict[str, str]:
         """Return the environment of it and of its commands."""
@@ -194,7 +175,7 @@ class Server:
         """Wait until it answers; False when it dies before."""
         assert self.life is not None
         deadline = time.monotonic() + _PATIENCE
-        while not self._answers():
+        while not self.answers():
             if time.monotonic() > deadline or not lives(self.life.pid):
                 return False
             time.sleep(0.004)
@@ -208,16 +189,6 @@ class Server:
         """End the present life."""
         assert self.life is not None
         return self.life.end(how)
-
-    def _answers(self) -> bool:
-        peer = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
-        try:
-            peer.request("GET", "/livez")
-            return peer.getresponse().status == HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            peer.close()
 
 
 def lives(pid: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from staging_io.files import HIDDEN_PREFIX
 from staging_protocol import pod_contract
-from staging_protocol.api import NewBundle, NewFile
+from staging_protocol.api.creation import NewBundle, NewFile
 from staging_protocol.digests import Digest
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind

@@ -1,6 +1,7 @@
 """kill -9 before every step of every operation, one after another, over one folder that lives through all of it."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,21 +20,35 @@ def test_a_kill_at_any_step_loses_nothing_and_leaves_nothing(
     scenario: Scenario, forks: Nursery, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     server = Server(nursery=forks, folder=tmp_path)
-    ledger = Ledger(server.url, namespace=scenario.name)
     remains = Remains(server.data)
     kills = 0
-    for step in range(1, _MOST, scenario.every):
-        if _dies_at(step, scenario, server=server, ledger=ledger):
+    with closing(Ledger(server.url, namespace=scenario.name)) as ledger:
+        for step in range(1, _MOST, scenario.every):
+            if not _dies_at(step, scenario, server=server, ledger=ledger):
+                break
             kills += 1
             look_after_crash(server, ledger, remains)
         else:
-            break
-    else:
-        pytest.fail("it never came to its end")
-    server.end()
-    ledger.close()
+            pytest.fail("it never came to its end")
+        server.end()
     record_property("kills", kills)
     assert kills > 0
+
+
+def test_a_new_token_whose_answer_is_lost_again_and_again_locks_nobody_out(forks: Nursery, tmp_path: Path) -> None:
+    server = Server(nursery=forks, folder=tmp_path)
+    server.start()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        job = ledger.draft()
+        ledger.stage(job)
+        for _ in range(3):
+            assert server.life is not None
+            server.life.arm(at=1, only=("send",))
+            with pytest.raises(CutOff):
+                ledger.renew(job)
+            assert server.life.wait() == KILLED, server.said()
+            look_after_crash(server, ledger, Remains(server.data))
+        server.end()
 
 
 def _dies_at(step: int, scenario: Scenario, *, server: Server, ledger: Ledger) -> bool:

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tests.conftest import missing
@@ -37,23 +37,22 @@ def dying_at_write(life: Life, number: int) -> Iterator[None]:
 
 def test_a_kill_between_two_writes_of_a_commit_loses_nothing(forks: Nursery, tmp_path: Path) -> None:
     server = Server(nursery=forks, folder=tmp_path)
-    ledger = Ledger(server.url, namespace="team")
     remains = Remains(server.data)
     server.start()
     kills = 0
-    for number in range(1, 80, 8):
-        life = server.life
-        assert life is not None
-        with dying_at_write(life, number):
-            # As much as it takes: each thread counts its own writes.
-            for _ in range(20):
-                with suppress(CutOff):
-                    ledger.stage(ledger.draft([ledger.content(5_000)]))
-                    continue
-                break
-        assert life.wait() == KILLED, server.said()
-        kills += any(job.doubts for job in ledger.jobs)
-        look_after_crash(server, ledger, remains)
-    server.end()
-    ledger.close()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        for number in range(1, 80, 8):
+            life = server.life
+            assert life is not None
+            with dying_at_write(life, number):
+                # As much as it takes: each thread counts its own writes.
+                for _ in range(20):
+                    with suppress(CutOff):
+                        ledger.stage(ledger.draft([ledger.content(5_000)]))
+                        continue
+                    break
+            assert life.wait() == KILLED, server.said()
+            kills += any(job.doubts for job in ledger.jobs)
+            look_after_crash(server, ledger, remains)
+        server.end()
     assert kills > 5, "it hardly ever died inside a commit"

@@ -1,6 +1,7 @@
 """kill -9 in the middle of `migrate`, and of the first start: the next start finishes it, and nothing is lost."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -15,20 +16,19 @@ _MOST: Final = 200
 
 def test_a_migration_that_is_killed_at_any_step_is_finished_by_the_next_start(forks: Nursery, tmp_path: Path) -> None:
     old = Server(nursery=forks, folder=tmp_path / "old")
-    ledger = Ledger(old.url, namespace="team")
     old.data.mkdir(parents=True)
-    make_first_version(old.data, ledger)
-    for step in range(1, _MOST, 2):
-        server = Server(nursery=forks, folder=tmp_path / "new", port=old.port)
-        shutil.copytree(old.data, server.data)
-        life = forks.start("server", "migrate", environment=server.environment(), arm={"at": step}, log=server.log)
-        ended = life.wait()
-        assert ended in {KILLED, 0}, server.said()
-        _look(server, ledger)
-        shutil.rmtree(server.folder)
-        if ended == 0:
-            break
-    ledger.close()
+    with closing(Ledger(old.url, namespace="team")) as ledger:
+        make_first_version(old.data, ledger)
+        for step in range(1, _MOST, 2):
+            server = Server(nursery=forks, folder=tmp_path / "new", port=old.port)
+            shutil.copytree(old.data, server.data)
+            life = forks.start("server", "migrate", environment=server.environment(), arm={"at": step}, log=server.log)
+            ended = life.wait()
+            assert ended in {KILLED, 0}, server.said()
+            _look(server, ledger)
+            shutil.rmtree(server.folder)
+            if ended == 0:
+                break
     assert ended == 0
     assert step > 5, "it was never killed inside"
 
@@ -45,14 +45,12 @@ def test_a_first_start_that_is_killed_at_any_statement_is_made_good_by_the_next(
         if not _dies_at_start(life, server):
             break
         kills += 1
-        ledger = Ledger(server.url, namespace="team")
         server.start()
-        job = ledger.draft()
-        ledger.stage(job)
-        ledger.settle()
-        ledger.sweep()
+        with closing(Ledger(server.url, namespace="team")) as ledger:
+            ledger.stage(ledger.draft())
+            ledger.settle()
+            ledger.sweep()
         Remains(server.data).check()
-        ledger.close()
         server.end()
     assert kills > 8, "it was never killed inside"
 

@@ -1,6 +1,7 @@
 """kill -9 at every step of the resolver: what is visible is whole, and the next run finishes it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -17,9 +18,8 @@ _MOST: Final = 300
 def staged(forks: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
     server = Server(nursery=forks, folder=tmp_path_factory.mktemp("staged"))
     server.start()
-    ledger = Ledger(server.url, namespace="team")
-    yield stage(ledger)
-    ledger.close()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        yield stage(ledger)
     server.end()
 
 

@@ -29,7 +29,7 @@ def main() -> None:
         folder_of=lambda kind: Path(into) / kind,
         sources=Sources(
             http=partial(HttpSource, http),
-            staged=partial(StagedSource, client, http=http, namespace=namespace, bundle=bundle),
+            staged=partial(StagedSource, client, namespace=namespace, bundle=bundle),
         ),
         settings=msgspec.structs.replace(SMALL_PARTS, journal=True, durable=True),
     )

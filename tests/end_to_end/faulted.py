@@ -23,7 +23,7 @@ from resolver.sources.staged import StagedSource
 from staging_io.files import HIDDEN_PREFIX, hidden
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.staging import StagingClient
-from staging_protocol.api import NewBundle, NewFile
+from staging_protocol.api.creation import NewBundle, NewFile
 from staging_protocol.digests import Digest
 from staging_protocol.errors import RequestInProgress, StagingError
 from staging_protocol.filenames import FileName
@@ -152,7 +152,7 @@ class Faulted:
             folder_of=lambda kind: folder / kind,
             sources=Sources(
                 http=partial(HttpSource, http),
-                staged=partial(StagedSource, client, http=http, namespace=NAMESPACE, bundle=self.bundle),
+                staged=partial(StagedSource, client, namespace=NAMESPACE, bundle=self.bundle),
             ),
             settings=settings,
         )

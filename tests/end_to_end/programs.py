@@ -1,22 +1,24 @@
 """The three programs as real processes, as a person starts them."""
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 _BIN: Final = Path(sys.executable).parent
 _READY_WITHIN: Final = 20.0
 """Seconds; a start takes less than one on an idle machine."""
+
+_ANSWERS_WITHIN: Final = 5.0
 
 # What a person may have set for a server of their own must not reach these processes.
 _CLEAN: Final = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_STAGING")}  # noqa: TID251
@@ -30,28 +32,50 @@ def free_port() -> int:
 
 
 @dataclass(kw_only=True)
-class Server:
-    """`spark-staging-server serve` on loopback, over a folder that outlives it."""
+class Place:
+    """Where a server is, whichever process it has: a folder, and a port of loopback."""
 
     folder: Path
     port: int = field(default_factory=free_port)
-    settings: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
     def log(self) -> Path:
+        """What the server says, in all its lives."""
         return self.folder / "server.log"
+
+    def answers(self, path: str = "/livez") -> bool:
+        """Ask once; whether all is well."""
+        peer = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWERS_WITHIN)
+        try:
+            peer.request("GET", path)
+            return peer.getresponse().status == HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            peer.close()
+
+
+@dataclass(kw_only=True)
+class Server(Place):
+    """`spark-staging-server serve` in its place."""
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
         """What the server's own commands are run with."""
         return {
             **_CLEAN,
             "SPARK_STAGING_SERVER_PORT": str(self.port),
-            "SPARK_STAGING_SERVER_STORAGE__FOLDER": str(self.folder / "data"),
+            "SPARK_STAGING_SERVER_STORAGE__FOLDER": str(self.data),
             **{f"SPARK_STAGING_SERVER_{name}": value for name, value in self.settings.items()},
         }
 
@@ -72,18 +96,11 @@ class Server:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN
-        while not self._is_ready():
+        while not self.answers("/readyz"):
             if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 message = f"the server did not start:\n{self.log.read_text()[-2000:]}"
                 raise RuntimeError(message)
             time.sleep(0.02)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
-from staging_protocol.api import BundleState, NewSweep
+from staging_protocol.api.bundles import BundleState
+from staging_protocol.api.operators import NewSweep
 from staging_protocol.digests import Digest
 from staging_protocol.errors import ExitCode, StagingError
 from staging_protocol.manifest import Kind
@@ -89,7 +90,7 @@ class Up:
         http = HttpClient()
         try:
             reader = StagingClient(url=self.server.url, token=staged.token, http=http)
-            source = StagedSource(reader, http=http, namespace=NAMESPACE, bundle=staged.id)
+            source = StagedSource(reader, namespace=NAMESPACE, bundle=staged.id)
             for entry in manifest.entries:
                 with source.read(DependencyUri.parse(entry.uri), version=None, start=0, stop=None) as reading:
                     buffer = memoryview(bytearray(len(contents[entry.target]) + 1))
@@ -213,6 +214,7 @@ def test_what_a_client_could_not_delete_goes_with_the_sweep(up: Up, tmp_path: Pa
     make_files(tmp_path)
     up.proxy.plan(
         Rule(fault=Reset(Place(way=Way.UP, at=10)), method="PUT", times=1000),
+        Rule(fault=Reset(Place(way=Way.UP, at=10)), method="POST", path="/blobs", times=1000),
         Rule(fault=LoseAnswer(), method="POST", path="/bundles"),
         Rule(fault=Refuse(503), method="DELETE", times=1000),
     )

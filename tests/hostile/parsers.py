@@ -3,6 +3,7 @@
 `test_parsers` tries them with hypothesis, `fuzz` with a coverage-guided fuzzer; both call these functions.
 """
 
+import base64
 import io
 import re
 import zipfile
@@ -16,7 +17,11 @@ from urllib.parse import unquote
 from resolver.archives import unpack
 from resolver.settings import ArchiveLimits
 from staging_io.logs import redact
-from staging_protocol.api import Explanation, NewBundle, Pin, Problem, Report
+from staging_protocol.api.bundles import Pin
+from staging_protocol.api.claims import Explanation
+from staging_protocol.api.creation import NewBundle
+from staging_protocol.api.problem import Problem
+from staging_protocol.api.reports import Report
 from staging_protocol.digests import Digest
 from staging_protocol.errors import PreconditionFailed, RangeNotSatisfiable, StagingError
 from staging_protocol.filenames import FileName
@@ -27,12 +32,13 @@ from staging_protocol.tokens import BundleId, Token
 from staging_protocol.uploads import UploadState, read_limits
 from staging_protocol.uris import DependencyUri
 from staging_protocol.wire import decode, encode
-from staging_server.auth import Anonymous
+from staging_server.auth.anonymous import Anonymous
+from staging_server.auth.claims import worth_asking
 from staging_server.drafts import draft
 from staging_server.namespaces import checked_namespace
 from staging_server.sending.blob_response import _disposition
 from staging_server.sending.preconditions import select
-from staging_server.settings import LimitSettings, RetentionSettings
+from staging_server.settings import LimitSettings
 from submission.spark_properties import format_properties, parse_properties
 from tests.hostile.parsers_of_answers import an_answer, answer_fields
 
@@ -41,7 +47,6 @@ Property = Callable[[bytes], None]
 
 _ETAG: Final = Digest.of(b"").etag
 _LIMITS: Final = LimitSettings()
-_RETENTION: Final = RetentionSettings()
 _ARCHIVES: Final = ArchiveLimits(entries=50, size=100_000, depth=5, ratio=100)
 
 
@@ -124,7 +129,7 @@ def a_create(data: bytes) -> None:
     """Creates: a draft whose manifest can be read again, or refused."""
     try:
         body = decode(data, into=NewBundle)
-        made = draft(body, limits=_LIMITS, retention=_RETENTION)
+        made = draft(body, limits=_LIMITS)
     except StagingError:
         return
     assert len(decode(made.manifest, into=Manifest).entries) == len(body.files) + len(body.remote)
@@ -208,6 +213,20 @@ def spark_properties(data: bytes) -> None:
     assert parse_properties(format_properties(found)) == found
 
 
+def a_bearer(data: bytes) -> None:
+    """Bearer tokens that may be of a cluster: worth a question for our audience, or refused."""
+    head, _, claims = data.partition(b"\n")
+    jwt = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (head, claims, b"s"))
+    for text in (jwt, _text(data)):
+        for api_server_tokens in (False, True):
+            try:
+                worth = worth_asking(text, audience="spark-staging", api_server_tokens=api_server_tokens, now=1.0)
+            except StagingError:
+                continue
+            assert worth.audience == "spark-staging" or api_server_tokens
+            assert worth.until is None or worth.until > 1
+
+
 def log_lines(data: bytes) -> None:
     """Logs: redacting ends, and twice changes nothing more."""
     once = redact(_text(data))
@@ -218,6 +237,6 @@ PROPERTIES: Final[dict[str, Property]] = {
     one.__name__: one
     for one in (
         a_uri, a_file_name, a_token, small_words, json_bodies, a_create, conditions, host_fields, upload_fields,
-        answer_fields, an_answer, an_archive, a_zip_of_members, spark_properties, log_lines,
+        answer_fields, an_answer, an_archive, a_zip_of_members, spark_properties, a_bearer, log_lines,
     )
 }  # fmt: skip

@@ -65,7 +65,7 @@ def _has_whole_float(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-@schemathesis.serializer("application/partial-upload")
-def a_part(_context: Any, value: Any) -> bytes:
-    """Send the part of an upload as the bytes that it is."""
+@schemathesis.serializer("application/partial-upload", "application/vnd.spark-staging.blobs")
+def bytes_as_they_are(_context: Any, value: Any) -> bytes:
+    """Send the part of an upload, or a batch of blobs, as the bytes that it is."""
     return value if isinstance(value, bytes) else json.dumps(value).encode()

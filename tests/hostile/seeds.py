@@ -80,6 +80,10 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
         b"# c\nspark.jars  a.jar,b.jar\nk=\\u00e9\\\n  more\n! x\nspark.a:b",
         b"a\\=b = c\\\\\r\nd\te\x0cf",
     ),
+    "a_bearer": (
+        b'{"alg":"RS256"}\n{"iss":"https://k","aud":["spark-staging"],"exp":4e9,"nbf":1,"sub":"system:serviceaccount:a:b"}',
+        b'{"alg":"none"}\n{"aud":"other","exp":2}', b"opaque-token~+/=", b"a.b.c",
+    ),
     "log_lines": (b"Bearer abcdefgh https://u:p@h/?sig=x&token=y sst_aaaaaaaa_b", b"://a@b@c password=x"),
 }  # fmt: skip
 """By the name of the property."""

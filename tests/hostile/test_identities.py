@@ -8,20 +8,18 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from staging_protocol.digests import Digest
 from staging_protocol.tokens import BundleId, Token
 from staging_server.access_tokens import Verb
 from staging_server.route import Route
 from staging_server.routes import routes_table
+from tests.hostile.asking import BODIES, ask, begin_upload, is_refusal, path_of
 from tests.hostile.remains import holdings
 from tests.staging_server.live import (
     Answer,
     Live,
     access_token,
     bundle_token,
-    digest_of,
     live_server,
-    new_file,
 )
 
 _GUARDED: Final = tuple(route for route in routes_table() if not route.rule.anyone)
@@ -48,38 +46,12 @@ class Town:
     upload: str
 
     def path(self, route: Route, *, namespace: str = "red", bundle: str | None = None) -> str:
-        """Return the path of a route to what `red` has.  A new kind of placeholder has to be decided here."""
-        return route.path.format(
-            namespace=namespace, bundle=bundle or self.bundle, upload=self.upload, digest=digest_of(b"content"),
-            kind="jar", name="a.jar",
-        )  # fmt: skip
+        """Return the path of a route to what `red` has."""
+        return path_of(route, namespace=namespace, bundle=bundle or self.bundle, upload=self.upload)
 
     async def ask(self, route: Route, *, path: str | None = None, **headers: str) -> Answer:
-        """Send a request with a body of the right type, so that nothing but the identity is wrong."""
-        kind = {"Content-Type": _type(route), "Upload-Offset": "0", "Upload-Complete": "?0", "Upload-Length": "7"}
-        digest = {"Repr-Digest": Digest.of(b"content").repr_digest}
-        has_body = route.request is not None
-        fields = {**(kind | digest if has_body else {}), "Authorization": "", **headers}
-        data = (b"content" if isinstance(route.request, str) else _body(route)) if has_body else None
-        return await self.live.call(route.method, path or self.path(route), data=data, headers=fields)
-
-
-def _type(route: Route) -> str:
-    return str(route.request) if isinstance(route.request, str) else "application/json"
-
-
-_BODIES: Final = {
-    "createBundle": b'{"application":"a"}',
-    "addReport": b'{"outcome":"failed","role":"r","pod":"p","exit_code":1,"seconds":1}',
-    "bindBundle": b'{"api_version":"v1","kind":"Pod","name":"p"}',
-    "leaseBundle": b'{"seconds":60}',
-    "pinBundle": b'{"reason":"mine"}',
-    "sweep": b'{"dry_run":true}',
-}
-
-
-def _body(route: Route) -> bytes:
-    return _BODIES[route.name]
+        """Send a request with which nothing but the identity is wrong."""
+        return await ask(self.live, route, path or self.path(route), **headers)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -94,31 +66,16 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         other = await live.staged(b"content", name="b.jar", namespace="red")
         ended = await live.staged(b"content", name="c.jar", namespace="red")
         assert (await live.call("DELETE", f"/v1/namespaces/red/bundles/{ended['id']}")).status == 204
+        upload = await begin_upload(live, namespace="red")
         yield Town(
             live=live, red=red.text, blue=blue.text, bundle=made["id"], token=made["token"],
-            other_token=other["token"], ended=ended["id"], ended_token=ended["token"], upload=await _begin(live),
+            other_token=other["token"], ended=ended["id"], ended_token=ended["token"], upload=upload,
         )  # fmt: skip
-
-
-async def _begin(live: Live) -> str:
-    await live.create(new_file(b"wanted", name="w.jar"), namespace="red")
-    fields = {
-        "Content-Type": "application/partial-upload", "Upload-Length": "6", "Upload-Complete": "?0",
-        "Repr-Digest": Digest.of(b"wanted").repr_digest,
-    }  # fmt: skip
-    answer = await live.call("POST", "/v1/namespaces/red/uploads", data=b"", headers=fields)
-    return answer.headers["Location"].rpartition("/")[2]
-
-
-def _refused(answer: Answer, route: Route, status: int, code: str) -> bool:
-    if answer.status != status or answer.headers["Content-Type"] != "application/problem+json":
-        return False
-    return route.method == "HEAD" or answer.json["code"] == code
 
 
 def test_every_route_that_takes_json_has_a_body_here() -> None:
     wanting = {route.name for route in _GUARDED if route.request is not None and not isinstance(route.request, str)}
-    assert wanting == _BODIES.keys()
+    assert wanting == BODIES.keys()
 
 
 @module_loop
@@ -126,13 +83,13 @@ def test_every_route_that_takes_json_has_a_body_here() -> None:
 async def test_all_rights_of_another_namespace_open_nothing(town: Town, route: Route) -> None:
     before = await holdings(town.live)
     answer = await town.ask(route, Authorization=f"Bearer {town.blue}")
-    assert _refused(answer, route, 403, "denied"), answer
+    assert is_refusal(answer, route, 403, "denied"), answer
     assert await holdings(town.live) == before
 
 
 _FINDS_NOTHING: Final = {
     "createBundle": 201, "listBundlesOfNamespace": 200,  # of its own namespace
-    "putBlob": 409, "createUpload": 409,  # nobody there wants the blob, though the server has it
+    "putBlob": 409, "putBlobs": 409, "createUpload": 409,  # nobody there wants the blob, though the server has it
 }  # fmt: skip
 
 
@@ -187,7 +144,7 @@ async def test_no_wrong_token_opens_a_route(town: Town, route: Route) -> None:
             wanted = (404, "not-found")
         else:
             wanted = (403, "denied")
-        assert _refused(answer, route, *wanted), (name, answer)
+        assert is_refusal(answer, route, *wanted), (name, answer)
         assert token not in answer.body.decode()
 
 
@@ -197,10 +154,10 @@ async def test_a_token_counts_in_its_header_only(town: Town, route: Route) -> No
     for token in (town.red, town.token):
         path = town.path(route)
         for query in (f"?access_token={token}", f"?token={token}", f"?authorization=Bearer%20{token}"):
-            assert _refused(await town.ask(route, path=path + query), route, 401, "unauthenticated"), query
+            assert is_refusal(await town.ask(route, path=path + query), route, 401, "unauthenticated"), query
         for field in ("Cookie", "X-Auth-Token", "X-Access-Token", "Proxy-Authorization", "X-Forwarded-Authorization"):
             answer = await town.ask(route, **{field: f"Bearer {token}"})
-            assert _refused(answer, route, 401, "unauthenticated"), field
+            assert is_refusal(answer, route, 401, "unauthenticated"), field
     assert town.token not in town.live.logs()
     assert town.red not in town.live.logs()
 
@@ -212,7 +169,7 @@ async def test_the_token_of_an_ended_bundle_opens_nothing_any_more(town: Town, r
         route, path=town.path(route, bundle=town.ended), Authorization=f"Bearer {town.ended_token}"
     )  # fmt: skip
     wanted = (410, "bundle-expired") if route.rule.bundle_token else (403, "denied")
-    assert _refused(answer, route, *wanted), answer
+    assert is_refusal(answer, route, *wanted), answer
 
 
 @module_loop
@@ -221,4 +178,4 @@ async def test_the_right_token_opens_its_own_namespace_only(town: Town, route: R
     right = await town.ask(route, Authorization=f"Bearer {town.token}")
     assert right.status in {200, 204}, right
     path = town.path(route, namespace="blue")
-    assert _refused(await town.ask(route, path=path, Authorization=f"Bearer {town.token}"), route, 404, "not-found")
+    assert is_refusal(await town.ask(route, path=path, Authorization=f"Bearer {town.token}"), route, 404, "not-found")

@@ -14,7 +14,8 @@ from resolver.sources.http import HttpSource
 from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
-from staging_protocol.api import FileState, NewBundle, NewFile, NewSweep
+from staging_protocol.api.creation import FileState, NewBundle, NewFile
+from staging_protocol.api.operators import NewSweep
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleExpired, TooLarge
 from staging_protocol.filenames import FileName
@@ -97,7 +98,7 @@ def _resolve(server: programs.Server, bundle: BundleId, token: Token, *, folder:
             folder_of=lambda _kind: folder,
             sources=Sources(
                 http=lambda: HttpSource(http),
-                staged=lambda: StagedSource(client, http=http, namespace="spark", bundle=bundle),
+                staged=lambda: StagedSource(client, namespace="spark", bundle=bundle),
             ),
             settings=ResolveSettings(deadline=300),
         )

@@ -8,7 +8,7 @@ import pytest
 
 from staging_server.access_tokens import Verb
 from tests.conftest import missing
-from tests.hostile import crafted_bodies, crafted_heads
+from tests.hostile import crafted_batches, crafted_bodies, crafted_heads
 from tests.staging_server import postgresql
 from tests.staging_server.live import Live, access_token, live_server
 
@@ -35,6 +35,7 @@ async def test_hostile_requests_are_refused_with_postgresql_too(live: Live) -> N
     made = await live.staged(b"content")
     tables = (
         crafted_heads.targets, crafted_heads.queries, crafted_heads.fields, crafted_heads.uploads,
+        crafted_batches.lines, crafted_batches.sizes, crafted_batches.unwanted,
         crafted_bodies.json_bodies, crafted_bodies.numbers, crafted_bodies.names, crafted_bodies.remote_entries,
     )  # fmt: skip
     wrong = []

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from staging_protocol.errors import ERRORS
-from tests.hostile import crafted_bodies, crafted_framing, crafted_heads
+from tests.hostile import crafted_batches, crafted_bodies, crafted_framing, crafted_heads
 from tests.hostile.crafted import HostileRequest
 from tests.hostile.remains import holdings
 from tests.staging_server.live import Live, access_token, digest_of, eventually, live_server
@@ -20,6 +20,7 @@ _LARGE = 100_000
 _TABLES = (
     crafted_framing.sizes, crafted_framing.chunks, crafted_framing.heads,
     crafted_heads.targets, crafted_heads.queries, crafted_heads.identities, crafted_heads.fields, crafted_heads.uploads,
+    crafted_batches.lines, crafted_batches.sizes, crafted_batches.unwanted,
     crafted_bodies.json_bodies, crafted_bodies.names, crafted_bodies.numbers, crafted_bodies.remote_entries,
 )  # fmt: skip
 _CASES = tuple(case for table in _TABLES for case in table())

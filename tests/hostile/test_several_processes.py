@@ -10,7 +10,7 @@ import pytest
 
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
-from staging_protocol.api import NewBundle, NewFile
+from staging_protocol.api.creation import NewBundle, NewFile
 from staging_protocol.digests import Digest
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind

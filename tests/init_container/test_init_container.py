@@ -15,7 +15,8 @@ from urllib.parse import quote
 import pytest
 
 from staging_protocol import pod_contract
-from staging_protocol.api import Outcome, Problem, Report
+from staging_protocol.api.problem import Problem
+from staging_protocol.api.reports import Outcome, Report
 from staging_protocol.digests import Digest
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind, Manifest, ManifestEntry
@@ -292,6 +293,75 @@ def test_a_missing_token_is_told(pod: Pod) -> None:
 def test_a_cut_token_is_told_and_not_repeated(pod: Pod) -> None:
     (pod.root / pod_contract.SECRET_FOLDER.lstrip("/") / "token").write_text(pod.token.text[:-3])
     assert pod.run()[0] == 2
+
+
+def projected(number: int) -> str:
+    """Return a token as Kubernetes has it."""
+    return f"eyJhbGciOiJSUzI1NiJ9.eyJudW1iZXIiOiI{number}In0.c2lnbmF0dXJl"
+
+
+def replace_token(pod: Pod, text: str) -> None:
+    """Write a new token as the kubelet does: whole, in the place of the old one."""
+    path = pod.root / pod_contract.SECRET_FOLDER.lstrip("/") / "token"
+    new = path.with_name("new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def only_for(pod: Pod, token: str, *, then: str | None = None) -> faults.Fault:
+    """Serve a request with this token, and replace it then; refuse every other one."""
+
+    def answer(handler: faults.Handler) -> None:
+        if handler.headers["Authorization"] != f"Bearer {token}":
+            refuse("unauthenticated", 401, "this token is over")(handler)
+            return
+        if then is not None:
+            replace_token(pod, then)
+        handler.serve(pod.server.files[handler.path])
+
+    return answer
+
+
+def test_a_token_that_is_replaced_in_the_middle_of_a_run_is_used_from_then_on(pod: Pod) -> None:
+    first = pod.stage(Kind.JAR, "a.jar", b"jar")
+    replace_token(pod, projected(1))
+    pod.server.faults[f"{pod.path}/manifest"] = [only_for(pod, projected(1), then=projected(2))]
+    pod.server.faults[first] = [only_for(pod, projected(2))]
+    code, log = pod.run()
+    assert code == 0, log
+    assert pod.tree() == {"var/spark-data/spark-jars/a.jar"}
+    assert projected(1) not in str(log)
+
+
+def test_a_token_that_ended_while_its_request_was_on_its_way_is_followed_by_the_new_one(pod: Pod) -> None:
+    path = pod.stage(Kind.JAR, "a.jar", b"jar")
+    replace_token(pod, projected(1))
+
+    def ends(handler: faults.Handler) -> None:
+        replace_token(pod, projected(2))
+        refuse("unauthenticated", 401, "this token is over")(handler)
+
+    pod.server.faults[path] = [ends, only_for(pod, projected(2))]
+    code, log = pod.run()
+    assert code == 0, log
+    assert [line["event"] for line in log] == ["resolved"]
+
+
+def test_a_token_that_is_refused_and_stays_is_asked_with_once(pod: Pod) -> None:
+    replace_token(pod, projected(1))
+    pod.server.faults[f"{pod.path}/manifest"] = [refuse("unauthenticated", 401, "this token is over")] * 2
+    code, log = pod.run()
+    assert code == 41
+    assert "this token is over" in log[-1]["event"]
+    assert [path for _, path, _ in pod.server.requests].count(f"{pod.path}/manifest") == 1
+
+
+def test_a_pods_own_token_does_not_go_in_clear_text_to_another_machine(pod: Pod) -> None:
+    replace_token(pod, projected(1))
+    pod.environment = {"SPARK_STAGING_URL": "http://staging.example:8480"}
+    code, log = pod.run()
+    assert code == 46
+    assert projected(1) not in str(log)
 
 
 def test_a_token_does_not_go_in_clear_text_to_another_machine(pod: Pod) -> None:

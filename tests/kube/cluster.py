@@ -11,6 +11,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 from tests.kube.processes import CommandFailedError, MissingError, find_program, run
+from tests.kube.waiting import wait_for
 
 FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
@@ -53,13 +54,24 @@ class Cluster:
         Raises:
             CommandFailedError: it has not within that time.
         """
-        deadline = time.monotonic() + seconds
-        while self.get("pod", pod)["status"].get("phase") not in {"Succeeded", "Failed"}:
-            if time.monotonic() > deadline:
-                msg = f"pod {pod} did not end within {seconds:.0f} s"
-                raise CommandFailedError(msg)
-            # kubectl learnt to wait for a phase in 1.23 only.
-            time.sleep(0.5)
+        # kubectl learnt to wait for a phase in 1.23 only.
+        wait_for(lambda: self.phase(pod) in {"Succeeded", "Failed"}, what=f"the end of pod {pod}", seconds=seconds)
+
+    def phase(self, pod: str) -> str:
+        """Return the phase of a pod."""
+        return str(self.get("pod", pod)["status"].get("phase", ""))
+
+    def token(self, account: str, *, audience: str) -> str:
+        """Return a token of a service account for an audience; kubectl learnt to make one in 1.24 only."""
+        spec = {"audiences": [audience], "expirationSeconds": 3600}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token"
+        made = run("kubectl", "create", "--raw", path, "--filename", "-", stdin=json.dumps(request).encode())
+        return str(json.loads(made)["status"]["token"])
+
+    def a_node(self) -> dict[str, Any]:
+        """Return a node on which every pod may run."""
+        return next(node for node in self.select("node") if not node["spec"].get("taints"))
 
     def nodes_have(self, image: str) -> bool:
         """Tell whether every node has an image already."""
@@ -69,12 +81,13 @@ class Cluster:
         )
 
     def create_namespace(self) -> None:
-        """Create the namespace, which must not exist."""
+        """Create the namespace, which must not exist, and wait until pods can be made in it."""
         run("kubectl", "create", "namespace", self.namespace)
+        wait_for(lambda: self.select("serviceaccount"), what=f"the default account of {self.namespace}")
 
-    def delete_namespace(self) -> None:
+    def delete_namespace(self, *, wait: bool = False) -> None:
         """Ask for the end of the namespace and of all that is in it."""
-        run("kubectl", "delete", "namespace", self.namespace, "--wait=false")
+        run("kubectl", "delete", "namespace", self.namespace, f"--wait={str(wait).lower()}")
 
     @contextlib.contextmanager
     def port_forward(self, target: str, *, port: int) -> Iterator[str]:

@@ -16,6 +16,7 @@ from tests.kube.processes import CommandFailedError, MissingError
 from tests.kube.session import Session, session
 from tests.kube.settings import read_settings
 from tests.kube.verdict import DEPENDENCIES, faults
+from tests.kube.workshop import workshop
 
 CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -25,7 +26,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo-kube", description="Real Spark jobs on the current cluster.")
     parser.add_argument("--keep", action="store_true", help="leave the namespace for a look around")
     try:
-        with session(settings=read_settings(), say=_say, keep=parser.parse_args().keep) as running:
+        keep = parser.parse_args().keep
+        with workshop(settings=read_settings(), say=_say) as made, session(made, keep=keep) as running:
             finished = [running.run(job) for job in running.jobs()]
             _show(running, finished)
     except MissingError as error:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,22 +41,29 @@ spec:
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """A running server, as a submitter on this machine sees it."""
+    """A running server, as a submitter on this machine sees it.
+
+    Attributes:
+        cluster: the namespace of the submitter's jobs.
+        url: of the server.
+        credentials: variables that tell `spark-staging` who the submitter is.
+        init_image: name of the init container's image.
+    """
 
     cluster: Cluster
     url: str
-    token_file: Path
+    credentials: Mapping[str, str]
     init_image: str
 
     def client_environment(self, **more: str) -> dict[str, str]:
         """Return the environment in which `spark-staging` uses this server."""
         return environment_with(
             SPARK_STAGING_URL=self.url,
-            SPARK_STAGING_TOKEN_FILE=str(self.token_file),
             SPARK_STAGING_NAMESPACE=self.cluster.namespace,
             SPARK_STAGING_INIT_IMAGE=self.init_image,
             # Between pods and server lies the cluster's own network only; the overlay's README says what that means.
             SPARK_STAGING_ALLOW_PLAIN_HTTP="true",
+            **self.credentials,
             **more,
         )
 
@@ -71,14 +78,15 @@ def installed(cluster: Cluster, *, server: Image, init: Image) -> Iterator[Insta
     with TemporaryDirectory(prefix="spark-staging-kube-") as folder:
         token_file = _make_tokens(cluster, Path(folder))
         _apply_overlay(cluster, server=server)
-        _make_driver_account(cluster)
-        _wait_until_ready(cluster)
+        make_driver_account(cluster)
+        wait_until_ready(cluster)
+        credentials = {"SPARK_STAGING_TOKEN_FILE": str(token_file)}
         with cluster.port_forward(f"service/{NAME}", port=PORT) as url:
-            yield Installation(cluster=cluster, url=url, token_file=token_file, init_image=init.name)
+            yield Installation(cluster=cluster, url=url, credentials=credentials, init_image=init.name)
 
 
-def overlay(namespace: str, *, server: Image, base: str, claim: bool) -> str:
-    """Return a kustomization that puts the embedded server into a namespace, with an image of ours.
+def overlay(namespace: str, *, server: Image, base: str, patch: str | None = None) -> str:
+    """Return a kustomization that puts an overlay's server into a namespace, with an image of ours.
 
     `bases` and `patchesStrategicMerge` are the words that the kustomize in every kubectl knows.
     """
@@ -88,21 +96,22 @@ def overlay(namespace: str, *, server: Image, base: str, claim: bool) -> str:
         f"bases: [{base}]",
         f"images: [{{name: spark-staging/server, newName: {name}, newTag: '{tag}'}}]",
     ]
-    if not claim:
-        lines.append("patchesStrategicMerge: [in-the-pod.yaml]")
+    if patch is not None:
+        lines.append(f"patchesStrategicMerge: [{patch}]")
     return "\n".join(lines) + "\n"
 
 
 def _apply_overlay(cluster: Cluster, *, server: Image) -> None:
     with TemporaryDirectory(prefix="spark-staging-overlay-") as folder:
         base = os.path.relpath(EMBEDDED, Path(folder).resolve())
-        text = overlay(cluster.namespace, server=server, base=base, claim=has_default_storage(cluster))
-        Path(folder, "kustomization.yaml").write_text(text)
+        patch = None if has_default_storage(cluster) else "in-the-pod.yaml"
+        Path(folder, "kustomization.yaml").write_text(overlay(cluster.namespace, server=server, base=base, patch=patch))
         Path(folder, "in-the-pod.yaml").write_text(IN_THE_POD)
         cluster.kubectl("apply", "--kustomize", folder)
 
 
-def _wait_until_ready(cluster: Cluster) -> None:
+def wait_until_ready(cluster: Cluster) -> None:
+    """Wait until the server's Deployment is what it shall be, and say what its pod says if that does not come."""
     try:
         cluster.kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=180s")
     except CommandFailedError as error:
@@ -125,7 +134,8 @@ def _make_tokens(cluster: Cluster, folder: Path) -> Path:
     return token_file
 
 
-def _make_driver_account(cluster: Cluster) -> None:
+def make_driver_account(cluster: Cluster) -> None:
+    """Make the service account of Spark drivers, as deploy/examples has it."""
     cluster.kubectl("apply", "--filename", str(SERVICE_ACCOUNT))
     account = f"--serviceaccount={cluster.namespace}:spark"
     cluster.kubectl("create", "rolebinding", "spark-driver", "--role=spark-driver", account)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from staging_protocol.pod_contract import INIT_CONTAINER, LABEL
@@ -41,19 +41,31 @@ SMALL: Final = {
     "spark.kubernetes.executor.deleteOnTermination": "false",
 }
 
+NOT_WAITED_FOR: Final = {"spark.kubernetes.submission.waitAppCompletion": "false"}
+"""`spark-submit` ends as soon as the driver's pod is there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is to be run."""
+    """What is to be run.
+
+    Attributes:
+        suffix: of the name, for jobs of the same files.
+        conf: properties besides, or instead of, the usual ones.
+        arguments: of the main program.
+    """
 
     spark: Spark
     image: Image
     files: JobFiles
+    suffix: str = ""
+    conf: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Also the name of the driver's pod."""
-        return f"probe-{self.files.language}-{self.spark.version.replace('.', '-')}"
+        return f"probe-{self.files.language}-{self.spark.version.replace('.', '-')}{self.suffix}"
 
     def kinds(self) -> dict[str, str]:
         """Return the kind of each staged file by its name."""
@@ -115,12 +127,18 @@ class Finished:
 
 def run_job(job: Job, *, installation: Installation, context: Context) -> Finished:
     """Submit the job, wait for its end and gather the evidence."""
+    return gather(job, installation=installation, submit_output=submit(job, installation=installation, context=context))
+
+
+def submit(job: Job, *, installation: Installation, context: Context) -> str:
+    """Submit the job and return what was printed; it has ended then, unless its properties say `NOT_WAITED_FOR`."""
     submitted = run(
         str(PROGRAMS / "spark-staging"), "run", "--", *submit_command(job, installation.cluster, context=context),
         environment=installation.client_environment(SPARK_HOME=str(job.spark.home)),
         timeout=900,
+        notices=True,
     )  # fmt: skip
-    return gather(job, installation=installation, submit_output=submitted.decode(errors="replace"))
+    return submitted.decode(errors="replace")
 
 
 def submit_command(job: Job, cluster: Cluster, *, context: Context) -> list[str]:
@@ -131,6 +149,7 @@ def submit_command(job: Job, cluster: Cluster, *, context: Context) -> list[str]
         "spark.kubernetes.container.image": job.image.name,
         "spark.kubernetes.driver.pod.name": job.name,
         "spark.kubernetes.authenticate.driver.serviceAccountName": "spark",
+        **job.conf,
     }
     if files.language == "python":
         # The archive's own interpreter runs the driver's program and the executors' workers.
@@ -149,7 +168,7 @@ def submit_command(job: Job, cluster: Cluster, *, context: Context) -> list[str]
         command += ["--conf", f"{key}={value}"]
     if files.language == "java":
         command += ["--class", "probe.Job"]
-    return [*command, str(files.main)]
+    return [*command, str(files.main), *job.arguments]
 
 
 def gather(job: Job, *, installation: Installation, submit_output: str) -> Finished:

@@ -31,8 +31,9 @@ def run(
     stdin: bytes | None = None,
     environment: Mapping[str, str] | None = None,
     timeout: float = 600,
+    notices: bool = False,
 ) -> bytes:
-    """Run a program to its end and return its standard output.
+    """Run a program to its end and return its standard output; with `notices` also what it said besides.
 
     Raises:
         CommandFailedError: it ended with another code than 0, or not within `timeout` seconds.
@@ -46,7 +47,7 @@ def run(
         said = _last_lines(done.stdout + b"\n" + done.stderr)
         msg = f"{_shown(command)} ended with {done.returncode}\n{said}"
         raise CommandFailedError(msg)
-    return done.stdout
+    return done.stdout + done.stderr if notices else done.stdout
 
 
 def _shown(command: tuple[str, ...]) -> str:

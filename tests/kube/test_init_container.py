@@ -1,16 +1,16 @@
 """The init container's image, and its failures as an operator sees them in a pod."""
 
-import copy
 import json
 from typing import Any
 
 import pytest
 
 from staging_protocol.errors import ExitCode
-from staging_protocol.pod_contract import INIT_CONTAINER, SECRET_VOLUME, TOKEN_KEY
+from staging_protocol.pod_contract import TOKEN_KEY
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from tests.kube.cluster import Cluster
-from tests.kube.evidence import InitOutcome, init_outcome
+from tests.kube.evidence import InitOutcome
+from tests.kube.init_pod import try_to_read
 from tests.kube.installation import Installation
 from tests.kube.probe import Finished
 
@@ -56,27 +56,8 @@ def test_a_token_that_was_cut_is_a_usage_error_that_does_not_repeat_it(
 
 def failing_init(cluster: Cluster, finished: Finished, *, name: str, token: str) -> InitOutcome:
     """Start a pod with a real job's init container, but another token, and return how that container ended."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {TOKEN_KEY: token}}
-    cluster.apply(secret, pod_like(finished.pods[0], name=name))
-    cluster.wait_for_end(name)
-    return init_outcome(cluster.get("pod", name), container=INIT_CONTAINER)
-
-
-def pod_like(driver: Any, *, name: str) -> dict[str, Any]:
-    """Return a pod with the driver's init container and volumes, reading its token from the Secret `name`."""
-    init = next(item for item in copy.deepcopy(driver["spec"]["initContainers"]) if item["name"] == INIT_CONTAINER)
-    mounted = {mount["name"] for mount in init["volumeMounts"]}
-    volumes = [volume for volume in copy.deepcopy(driver["spec"]["volumes"]) if volume["name"] in mounted]
-    for volume in volumes:
-        if volume["name"] == SECRET_VOLUME:
-            volume["secret"]["secretName"] = name
-    main = {"name": "never-started", "image": init["image"], "command": ["true"]}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {"initContainers": [init], "containers": [main], "volumes": volumes, "restartPolicy": "Never"},
-    }
+    cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {TOKEN_KEY: token}})
+    return try_to_read(cluster, finished.pods[0], name=name, secret=name)
 
 
 def run_pod(cluster: Cluster, *, name: str, spec: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ def test_no_secret_is_among_the_manifests() -> None:
 
 def test_an_image_from_a_registry_with_a_port_keeps_its_name() -> None:
     image = Image(name="registry:5000/team/spark-staging/server:abc", context=Path(), dockerfile=Path())
-    made = yaml.safe_load(overlay("jobs", server=image, base="../embedded", claim=True))
+    made = yaml.safe_load(overlay("jobs", server=image, base="../embedded"))
     assert made["images"] == [
         {"name": "spark-staging/server", "newName": "registry:5000/team/spark-staging/server", "newTag": "abc"}
     ]

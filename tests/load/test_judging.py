@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.load.judge import MOST_MEMORY, fairness, faults
 from benchmarks.load.memory import Memory, jain
+from benchmarks.load.picture import memory_plot
 from benchmarks.load.plan import HUNDRED, ONE, SMALL, Plan, demands
 from benchmarks.load.plot import Plot
 from benchmarks.load.run import Result
@@ -15,6 +16,7 @@ from benchmarks.load.wire import Head
 
 PLAN = Plan(demands=demands(uploaders=20, readers=40), sizes=SMALL, seconds=60, fresh=15)
 FLAT = Memory(seconds=[float(n) for n in range(120)], mib=[100.0] * 120)
+SVG = "{http://www.w3.org/2000/svg}"
 SERVED = Share(uploads=10, reads=10, kept_reads=4, waits=[1.0], overtaken=[1])
 
 
@@ -25,6 +27,10 @@ def a_result(**changes: object) -> Result:
     )  # fmt: skip
     whole = Result(plan=PLAN, summary=summary, memory=FLAT, cpu=1, left_over=[])
     return msgspec.structs.replace(whole, **changes)
+
+
+def texts_of(root: ET.Element) -> set[str]:
+    return {text.text or "" for text in root.iter(f"{SVG}text")}
 
 
 def test_all_clients_of_a_plan_are_shared_out() -> None:
@@ -96,14 +102,22 @@ def test_every_other_refusal_is_a_failure(status: int, fields: dict[str, str]) -
 
 def test_a_plot_is_an_image_with_its_curve_inside_the_axes() -> None:
     plot = Plot(
-        title="Memory <of> a server", subtitle="flat", x_label="seconds", y_label="PSS, MiB",
-        x=FLAT.seconds, y=FLAT.mib, line=FLAT.line,
+        title="Memory <of> a server", subtitle="flat", caption=["with default settings"], x_label="seconds",
+        y_label="PSS, MiB", x=FLAT.seconds, y=FLAT.mib, line=FLAT.line, bound=150, bound_label="at most 150",
     )  # fmt: skip
     root = ET.fromstring(plot.to_svg())  # noqa: S314 - our own
-    (curve,) = root.iter("{http://www.w3.org/2000/svg}polyline")
+    (curve,) = root.iter(f"{SVG}polyline")
     _, _, width, height = (float(part) for part in root.attrib["viewBox"].split())
     points = [tuple(map(float, point.split(","))) for point in curve.attrib["points"].split()]
     assert len(points) == len(FLAT.mib)
     assert all(0 <= x <= width and 0 <= y <= height for x, y in points)
-    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"Memory <of> a server", "seconds", "PSS, MiB", "100"} <= set(texts)
+    assert {
+        "Memory <of> a server", "flat", "with default settings", "seconds", "PSS, MiB", "100", "at most 150",
+    } <= texts_of(root)  # fmt: skip
+
+
+def test_the_picture_of_a_run_names_its_units_its_load_and_its_settings() -> None:
+    words = " ".join(texts_of(ET.fromstring(memory_plot(a_result()).to_svg())))  # noqa: S314 - our own
+    for part in ("time, minutes", "PSS, MiB", "20 uploads and 40 reads at once", "at most 100 MiB, +0.00 MiB a minute",
+                 f"{10 * len(PLAN.demands)} uploads", "4 KiB to 512 KiB", "bundles end after 90 s"):  # fmt: skip
+        assert part in words

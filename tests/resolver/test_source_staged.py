@@ -10,7 +10,7 @@ from resolver.sources.base import Reading, Source, Stat, Version
 from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
-from staging_protocol.api import NewBundle, NewFile
+from staging_protocol.api.creation import NewBundle, NewFile
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleExpired, InvalidRequest, NotFound
 from staging_protocol.filenames import FileName
@@ -59,7 +59,7 @@ class ServedByStaging:
 
     def source_with(self, token: Token, *, url: str | None = None) -> StagedSource:
         client = StagingClient(url=url or self.url, token=token, http=self._http)
-        return StagedSource(client, http=self._http, namespace=NAMESPACE, bundle=self.bundle)
+        return StagedSource(client, namespace=NAMESPACE, bundle=self.bundle)
 
     def stat(self, uri: DependencyUri) -> Stat:
         return self._last.stat(uri)

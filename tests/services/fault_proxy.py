@@ -22,12 +22,7 @@ from urllib.parse import urlsplit
 from tests.services.fault_lane import Broken
 from tests.services.fault_passing import Passing
 from tests.services.fault_wire import End, Head
-from tests.services.faults import (
-    Exchange,
-    Fault,
-    Refuse,
-    Rule,
-)
+from tests.services.faults import Exchange, Fault, Refuse, Rule
 
 _WAIT: Final = 20.0
 """Seconds that `wait_until` waits; what it waits for takes milliseconds on an idle machine."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staging_protocol.api import NewBundle, NewFile
+from staging_protocol.api.creation import NewBundle, NewFile
 from staging_protocol.digests import Digest
 from staging_protocol.errors import ERRORS, ExitCode, InvalidRequest, PermanentError, TransientError
 from staging_protocol.filenames import FileName

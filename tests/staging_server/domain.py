@@ -13,7 +13,9 @@ from typing import Any
 from blockbuster import blockbuster_ctx
 from sqlalchemy import Connection, Table, func, select
 
-from staging_protocol.api import CreatedBundle, NewBundle, NewFile, PodEndpoint, Retention, Sweep
+from staging_protocol.api.creation import CreatedBundle, NewBundle, NewFile, Retention
+from staging_protocol.api.info import PodEndpoint
+from staging_protocol.api.operators import Sweep
 from staging_protocol.digests import Digest
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind, ManifestEntry
@@ -25,6 +27,7 @@ from staging_server.metadata.store import DATABASE_FILE
 from staging_server.metadata.threaded import ThreadedDatabase
 from staging_server.parts import ServerParts, open_server_parts
 from staging_server.settings import Settings, StorageSettings
+from staging_server.sights import Sights
 from staging_server.tenants import Caller, Tenant
 from staging_server.uploads.receiving import Body
 
@@ -68,7 +71,7 @@ class Domain:
     ) -> CreatedBundle:
         """Create a bundle of files `0.jar`, `1.jar`, … with these contents."""
         wanted = body or bundle_of(*contents, **fields)
-        return await self.parts.bundles.create(tenant, wanted, caller=ALICE, idempotency_key=key, body_hash=body_hash)
+        return await self.parts.creation.create(tenant, wanted, caller=ALICE, idempotency_key=key, body_hash=body_hash)
 
     async def put(self, content: bytes, *, tenant: Tenant = RED, digest: Digest | None = None) -> None:
         """Upload `content`, in two chunks."""
@@ -118,7 +121,12 @@ class Domain:
 
 @contextlib.asynccontextmanager
 async def open_domain(
-    folder: Path, *, clock: MovableClock | None = None, database_url: str | None = None, **groups: dict[str, Any]
+    folder: Path,
+    *,
+    clock: MovableClock | None = None,
+    database_url: str | None = None,
+    sights: Sights | None = None,
+    **groups: dict[str, Any],
 ) -> AsyncIterator[Domain]:
     """Open the parts over `folder`; `groups` are fields of the groups of settings."""
     if database_url is None:
@@ -134,7 +142,7 @@ async def open_domain(
     }
     settings = Settings(storage=storage, **groups)  # type: ignore[arg-type]  # pydantic makes the groups
     clock = clock or MovableClock()
-    async with open_server_parts(settings, pods=PODS, clock=clock) as parts:
+    async with open_server_parts(settings, pods=PODS, clock=clock, sights=sights) as parts:
         with blockbuster_ctx() as watch:
             watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", {"lock_data"})
             yield Domain(parts=parts, clock=clock, folder=folder)

@@ -173,6 +173,9 @@ async def live_server(
                 # `page_cache.warm` has looked that it does not wait.
                 watch.functions["os.sendfile"].can_block_in("staging_server/sending/kernel.py", {"step"})
                 watch.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", {"lock_data"})
+                # The library reads a kubeconfig in an event loop on a thread of its own.
+                for function in watch.functions.values():
+                    function.can_block_in("staging_server/cluster/credentials.py", {"_configuration"})
                 yield Live(server=server, session=session, token=token, log_file=log_file)
 
 

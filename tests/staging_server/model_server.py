@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from staging_protocol.api import NamespaceUsage
+from staging_protocol.api.operators import NamespaceUsage
 from staging_protocol.digests import Digest
 from staging_protocol.tokens import BundleId
 from staging_server.audit import SWEEPER
@@ -93,7 +93,7 @@ class DomainServer:
 
     async def usage(self, tenant: str) -> NamespaceUsage | None:
         """Return the counts of a tenant."""
-        usage = await (await self._domain()).parts.bundles.usage(Tenant(namespace=tenant))
+        usage = await (await self._domain()).parts.overview.usage(Tenant(namespace=tenant))
         return next(iter(usage.namespaces), None)
 
     async def restart(self) -> None:

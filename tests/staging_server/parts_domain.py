@@ -41,32 +41,25 @@ async def offset_of(domain: Domain, upload: UploadId, *, tenant: Tenant = RED, c
     return standing.state.offset
 
 
-class Stalling:
-    """A body that sends `content`, and `then` the rest when it is told to `go_on`.
+async def stall(
+    domain: Domain, upload: UploadId, whole: bytes, *, at: int
+) -> tuple[asyncio.Task[Standing], asyncio.Event]:
+    """Begin to send `whole` as one part beside the test; returns when `at` bytes were taken.
 
-    `sent` is set when all of `content` was taken.
+    The rest comes when the event is set.
     """
+    sent, go_on = asyncio.Event(), asyncio.Event()
 
-    def __init__(self, *content: bytes, then: bytes = b"") -> None:
-        self.sent = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self._content = content
-        self._then = then
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        for chunk in self._content:
-            yield chunk
-        self.sent.set()
+    async def chunks() -> AsyncIterator[bytes]:
+        yield whole[: at // 2]
+        yield whole[at // 2 : at]
+        sent.set()
         async with asyncio.timeout(30):  # a test that fails shall not hang
-            await self.go_on.wait()
-        yield self._then
+            await go_on.wait()
+        yield whole[at:]
 
-    @property
-    def body(self) -> Pieces:
-        """The body, once."""
-        return Pieces(self._chunks())
-
-
-def start(domain: Domain, upload: UploadId, part: Part, body: Pieces) -> asyncio.Task[Standing]:
-    """Begin to append beside the test."""
-    return asyncio.create_task(domain.parts.resumable.append(RED, upload, part, body, caller=ALICE))
+    part = Part(offset=0, size=len(whole), complete=True)
+    appending = domain.parts.resumable.append(RED, upload, part, Pieces(chunks()), caller=ALICE)
+    task = asyncio.create_task(appending)
+    await sent.wait()
+    return task, go_on

@@ -131,9 +131,13 @@ def served(
     tls: ssl.SSLContext | None = None,
     token: str | None = None,
     variables: Mapping[str, str] | None = None,
+    all_ready: bool = True,
     **environment: str,
 ) -> Iterator[Served]:
-    """Run `serve` with its data in `folder` until the block ends; `environment` holds settings without their prefix."""
+    """Run `serve` with its data in `folder` until the block ends; `environment` holds settings without their prefix.
+
+    With `all_ready` its workers are waited for, too.
+    """
     settings = {f"SPARK_STAGING_SERVER_{name}": value for name, value in environment.items()}
     env = {**os.environ, "PYTHONPATH": str(_ROOT), **settings, **(variables or {})}  # noqa: TID251 - for a child
     command = [sys.executable, "-m", "staging_server.cli", "serve", "--port", "0", "--folder", str(folder / "data")]
@@ -143,7 +147,8 @@ def served(
         subprocess.Popen([*command, *arguments], stderr=log, stdout=log, env=env, cwd=folder) as process,
     ):
         try:
-            yield Served(process=process, port=_port(process, log_file), log_file=log_file, tls=tls, token=token)
+            port = _port(process, log_file, all_ready=all_ready)
+            yield Served(process=process, port=port, log_file=log_file, tls=tls, token=token)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -163,16 +168,17 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = _PATIENCE) -> 
         time.sleep(0.02)
 
 
-def _port(process: subprocess.Popen[bytes], log_file: Path) -> int:
+def _port(process: subprocess.Popen[bytes], log_file: Path, *, all_ready: bool) -> int:
     found: list[int] = []
 
     def is_listening() -> bool:
         text = log_file.read_text()
         assert process.poll() is None, text
-        match = re.search(r'"url":"https?://[^"]*:(\d+)".*"event":"listening"', text)
-        if match is not None:
-            found.append(int(match[1]))
-        return match is not None
+        match = re.search(r'"url":"https?://[^"]*:(\d+)".*"workers":(\d+),.*"event":"listening"', text)
+        if match is None or (all_ready and text.count('"event":"worker ready"') < int(match[2]) - 1):
+            return False
+        found.append(int(match[1]))
+        return True
 
     wait_until(is_listening)
     return found[0]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from staging_server.access_tokens import TokensFile, Verb, write_tokens
-from staging_server.auth import Anonymous, is_loopback
+from staging_server.auth.anonymous import Anonymous, is_loopback
 from staging_server.route import Route
 from staging_server.routes import routes_table
 from tests.staging_server.live import Answer, Live, access_token, bundle_token, digest_of, eventually, live_server

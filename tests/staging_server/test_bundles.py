@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from staging_protocol.api import BundleState, Lease, NewBundle, NewFile, Outcome, Pin, Report
+from staging_protocol.api.bundles import BundleState, Lease, Pin
+from staging_protocol.api.creation import NewBundle, NewFile
+from staging_protocol.api.reports import Outcome, Report
 from staging_protocol.digests import Digest
 from staging_protocol.errors import (
     BundleExpired,
@@ -100,7 +102,7 @@ async def test_creates_that_come_together_are_all_right(domain: Domain) -> None:
     created = await asyncio.gather(*(domain.create(b"shared", str(number).encode()) for number in range(100)))
     assert {answer.files for answer in created} == {("held", "wanted")}
     assert len({answer.id for answer in created}) == 100
-    usage = await domain.parts.bundles.usage(RED)
+    usage = await domain.parts.overview.usage(RED)
     assert (usage.namespaces[0].bundles, usage.namespaces[0].reserved) == (101, 10 + 2 * 90)
 
 
@@ -279,7 +281,7 @@ async def test_a_key_belongs_to_its_caller_and_tenant(domain: Domain) -> None:
     assert (await domain.create(key="k", tenant=BLUE)).id != first.id
     other = Caller(name="token:bob")
     body = bundle_of()
-    bobs = await domain.parts.bundles.create(RED, body, caller=other, idempotency_key="k", body_hash="0" * 64)
+    bobs = await domain.parts.creation.create(RED, body, caller=other, idempotency_key="k", body_hash="0" * 64)
     assert bobs.id != first.id
 
 
@@ -370,33 +372,33 @@ async def test_pages_go_through_all_bundles_once_newest_first(domain: Domain) ->
     seen: list[str] = []
     cursor = None
     while True:
-        page = await domain.parts.bundles.list(RED, cursor=cursor, limit=3)
+        page = await domain.parts.overview.list(RED, cursor=cursor, limit=3)
         seen += [bundle.id for bundle in page.bundles]
         cursor = page.next
         if cursor is None:
             break
     assert seen == made[::-1]
-    assert len((await domain.parts.bundles.list(None, cursor=None, limit=100)).bundles) == 8
+    assert len((await domain.parts.overview.list(None, cursor=None, limit=100)).bundles) == 8
 
 
 async def test_lists_can_be_filtered(domain: Domain) -> None:
     await domain.create(application="a")
     opened = await domain.create(b"wanted", application="b")
-    by_name = await domain.parts.bundles.list(RED, cursor=None, limit=10, application="b")
-    by_state = await domain.parts.bundles.list(None, cursor=None, limit=10, state=BundleState.OPEN)
+    by_name = await domain.parts.overview.list(RED, cursor=None, limit=10, application="b")
+    by_state = await domain.parts.overview.list(None, cursor=None, limit=10, state=BundleState.OPEN)
     assert [bundle.id for bundle in by_name.bundles] == [bundle.id for bundle in by_state.bundles] == [opened.id]
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "9" * 30, ""])
 async def test_a_cursor_that_is_not_ours_is_refused(domain: Domain, cursor: str) -> None:
     with pytest.raises(InvalidRequest):
-        await domain.parts.bundles.list(RED, cursor=cursor, limit=10)
+        await domain.parts.overview.list(RED, cursor=cursor, limit=10)
 
 
 async def test_a_bundle_explains_its_claims(domain: Domain) -> None:
     created = await domain.stage(b"1", owner=OwnerReference(api_version="v1", kind="Pod", name="driver"))
     await domain.parts.bundles.pin(RED, created.id, Pin(reason="an audit"), caller=ALICE)
-    explanation = await domain.parts.bundles.explain(RED, created.id)
+    explanation = await domain.parts.overview.explain(RED, created.id)
     held = {claim.kind: claim.holds for claim in explanation.claims}
     assert held == {"age": True, "time-to-live": True, "owner": False, "pin": True}
     assert "pinned without end: an audit" in explanation.verdict
@@ -410,7 +412,7 @@ async def test_only_the_newest_reports_stay(tmp_path: Path) -> None:
         for number in range(5):
             report = Report(outcome=Outcome.SUCCEEDED, role="driver", pod=f"pod-{number}", exit_code=0, seconds=1.0)
             await domain.parts.bundles.add_report(RED, created.id, report, caller=ALICE)
-        explanation = await domain.parts.bundles.explain(RED, created.id)
+        explanation = await domain.parts.overview.explain(RED, created.id)
         assert [received.report.pod for received in explanation.reports] == ["pod-2", "pod-3", "pod-4"]
 
 
@@ -427,7 +429,7 @@ async def test_usage_counts_a_blob_once_for_the_namespace(domain: Domain) -> Non
     await domain.stage(b"12345")
     await domain.stage(b"12345")
     await domain.stage(b"12345", tenant=BLUE)
-    usage = await domain.parts.bundles.usage(None)
+    usage = await domain.parts.overview.usage(None)
     assert [(one.namespace, one.bundles, one.bundle_size, one.blobs, one.blob_size) for one in usage.namespaces] == [
         ("blue", 1, 5, 1, 5), ("red", 2, 10, 1, 5),
     ]  # fmt: skip

@@ -205,7 +205,8 @@ def test_sweep_lets_a_running_server_do_it(tmp_path: Path) -> None:
 def test_check_says_what_to_fix(tmp_path: Path) -> None:
     good = _run("check", "--folder", str(tmp_path / "data"))
     assert good.exit_code == 0, good.stdout
-    assert re.findall(r"^ok  (\w+)", good.stdout, re.MULTILINE) == ["address", "tokens", "folder", "space", "database"]
+    found = re.findall(r"^ok  (\w+)", good.stdout, re.MULTILINE)
+    assert found == ["address", "tokens", "kubernetes", "folder", "space", "database"]
     assert not (tmp_path / "data").exists()
     (tmp_path / "tokens.json").write_text("{}")
     environment = {

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from staging_protocol.api import CreatedBundle
+from staging_protocol.api.creation import CreatedBundle
 from staging_protocol.digests import Digest
-from staging_server import sweeper
+from staging_server import sweep_blobs
 from staging_server.blobs.base import BlobKey
 from staging_server.metadata.tables import blobs
 from tests.staging_server.domain import ALICE, BLUE, RED, Domain, open_domain
@@ -35,8 +35,8 @@ async def domain(tmp_path: Path) -> AsyncIterator[Domain]:
 async def sweep_interrupted(
     domain: Domain, monkeypatch: pytest.MonkeyPatch, *, before: str, act: Callable[[], Awaitable[object]]
 ) -> None:
-    """Sweep, and run `act` just before the operation `before` of the sweeper is written."""
-    operation = getattr(sweeper, before)
+    """Sweep, and run `act` just before the operation `before` of the sweep is written."""
+    operation = getattr(sweep_blobs, before)
     metadata = domain.parts.metadata
     real = metadata.write
     acted = False

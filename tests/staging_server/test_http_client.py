@@ -9,7 +9,10 @@ import pytest
 
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
-from staging_protocol.api import FileState, Lease, NewBundle, NewFile, NewSweep, Outcome, Pin, Report
+from staging_protocol.api.bundles import Lease, Pin
+from staging_protocol.api.creation import FileState, NewBundle, NewFile
+from staging_protocol.api.operators import NewSweep
+from staging_protocol.api.reports import Outcome, Report
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleExpired, NotFound
 from staging_protocol.filenames import FileName

@@ -89,4 +89,4 @@ def _fail(live: Live, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None
     async def fail(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(live.server.state.parts.bundles, "usage", fail)
+    monkeypatch.setattr(live.server.state.parts.overview, "usage", fail)

@@ -1,6 +1,7 @@
 """The database: contract, migrations, and how SQLite is set up."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import ClauseElement, Connection, create_engine, text
 
 from staging_protocol.errors import InvalidRequest
-from staging_server.metadata import arrivals
+from staging_server.metadata import arrivals, quota, resumption, unclaimed, upload_endings, wishes
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.migrations import migrate
 from staging_server.metadata.store import DATABASE_FILE, open_metadata
@@ -101,13 +102,29 @@ async def test_a_url_of_another_database_is_refused(tmp_path: Path, url: str) ->
             pass
 
 
-@pytest.mark.parametrize("statement", [arrivals._OPEN_WANTS, arrivals._ARRIVED])
+@pytest.mark.parametrize("statement", [wishes._OPEN_WANTS, arrivals._SERVED, unclaimed._OLDEST, quota._RESERVE])
 def test_an_upload_does_not_look_through_all_bundles_of_its_namespace(statement: ClauseElement) -> None:
+    plan = _plan(statement)
+    assert not [step for step in plan if "ix_bundles_tenant_id" in step or step == "SCAN bundles"], plan
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(unclaimed._OLDEST, quota._RESERVE, quota._STANDING),
+        *(resumption._OPEN_OF_TENANT, resumption._STANDING, upload_endings._ENDED, upload_endings._IDLE),
+    ],
+)
+def test_open_uploads_are_found_without_a_look_at_those_that_are_complete(statement: ClauseElement) -> None:
+    plan = _plan(statement)
+    assert any("uploads USING INDEX ix_uploads" in step for step in plan), plan
+
+
+def _plan(statement: ClauseElement) -> list[str]:
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         schema.create_all(connection)
-        compiled = str(statement.compile(dialect=engine.dialect))
+        compiled = re.sub(r"__\[POSTCOMPILE_\w+\]", "?, ?", str(statement.compile(dialect=engine.dialect)))
         steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", (1,) * compiled.count("?")).all()
     engine.dispose()
-    plan = [step.detail for step in steps]
-    assert not [step for step in plan if "ix_bundles_tenant_id" in step or step == "SCAN bundles"], plan
+    return [step.detail for step in steps]

@@ -14,11 +14,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from staging_protocol.api import Lease, Outcome, Pin, Report
+from staging_protocol.api.bundles import Lease, Pin
+from staging_protocol.api.reports import Outcome, Report
 from staging_protocol.errors import BundleExpired, DigestMismatch, NotFound, TransientError
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import Token
-from staging_server.metadata import creation
+from staging_server.metadata import creation, new_bundles
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import open_metadata
 from staging_server.metadata.tables import blobs, schema, uploads
@@ -116,9 +117,9 @@ async def test_a_whole_life_on_postgresql(url: str, tmp_path: Path) -> None:
         assert (await domain.create(b"one", b"two")).sealed
         other = await domain.stage(b"one", tenant=BLUE)
         assert await domain.read(other, tenant=BLUE) == b"one"
-        assert len((await domain.parts.bundles.list(None, cursor=None, limit=10)).bundles) == 3
-        assert (await domain.parts.bundles.usage(RED)).namespaces[0].blob_size == 6
-        assert (await domain.parts.bundles.explain(RED, first.id)).verdict
+        assert len((await domain.parts.overview.list(None, cursor=None, limit=10)).bundles) == 3
+        assert (await domain.parts.overview.usage(RED)).namespaces[0].blob_size == 6
+        assert (await domain.parts.overview.explain(RED, first.id)).verdict
         again = await domain.create(b"one", b"two", key="k")
         await domain.parts.bundles.open_with_token(RED, first.id, Token.parse(again.token))
         report = Report(outcome=Outcome.SUCCEEDED, role="driver", pod="pod", exit_code=0, seconds=1.0)
@@ -241,7 +242,7 @@ async def test_a_sweep_waits_for_a_create_that_was_answered_held(
         await one.parts.bundles.delete(RED, old.id, caller=ALICE)
         one.clock.move(minutes=2)
 
-        insert, create = creation._insert, creation.create_bundles
+        insert, create = new_bundles.insert_bundles, creation.create_bundles
 
         def insert_slowly(connection: Connection, fresh: Any) -> None:
             gate.pass_through(connection)
@@ -253,9 +254,9 @@ async def test_a_sweep_waits_for_a_create_that_was_answered_held(
             return created
 
         if place == "before its commit":
-            monkeypatch.setattr("staging_server.bundles.create_bundles", create_slowly)
+            monkeypatch.setattr("staging_server.bundles.creation.create_bundles", create_slowly)
         else:
-            monkeypatch.setattr(creation, "_insert", insert_slowly)
+            monkeypatch.setattr("staging_server.metadata.creation.insert_bundles", insert_slowly)
         await gate.close()
         creating = asyncio.create_task(one.create(b"content"))
         await gate.wait_for(1, unless=creating)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from staging_protocol.api import CreatedBundle
+from staging_protocol.api.creation import CreatedBundle
 from staging_protocol.errors import BundleExpired, NotFound
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind

@@ -36,7 +36,7 @@ from staging_server.uploads import writers as upload_writers
 from staging_server.uploads.resumable import Part
 from tests.staging_server.domain import ALICE, BLUE, RED, Domain, Pieces, chunks_of, open_domain
 from tests.staging_server.live import eventually
-from tests.staging_server.parts_domain import Stalling, append, begin, offset_of, start
+from tests.staging_server.parts_domain import append, begin, offset_of, stall
 
 BOB = Caller(name="token:bob", address="127.0.0.1", request_id="request-2")
 WHOLE = b"the whole content"
@@ -184,9 +184,7 @@ async def test_a_cancelled_part_keeps_what_came(domain: Domain) -> None:
     """A server that ends cancels what is still running."""
     await domain.create(WHOLE)
     upload = await begin(domain, WHOLE)
-    stalling = Stalling(WHOLE[:4])
-    task = start(domain, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-    await stalling.sent.wait()
+    task, _ = await stall(domain, upload, WHOLE, at=4)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -199,9 +197,7 @@ async def test_a_server_that_ends_lets_go_of_all_bytes(tmp_path: Path) -> None:
     async with open_domain(tmp_path) as domain:
         await domain.create(WHOLE)
         upload = await begin(domain, WHOLE)
-        stalling = Stalling(WHOLE[:4])
-        task = start(domain, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-        await stalling.sent.wait()
+        task, _ = await stall(domain, upload, WHOLE, at=4)
     with pytest.raises((UploadSuperseded, Unavailable)):
         await task
     async with open_domain(tmp_path) as domain:
@@ -213,8 +209,7 @@ async def test_a_cancel_at_any_step_leaves_a_blob_or_an_upload_that_goes_on(doma
         content = f"content {steps}".encode()
         await domain.create(content)
         upload = await begin(domain, content)
-        body = chunks_of(content[:3], content[3:])
-        task = start(domain, upload, Part(offset=0, size=len(content), complete=True), body)
+        task = asyncio.create_task(append(domain, upload, content, complete=True))
         for _ in range(steps):
             await asyncio.sleep(0.0005 if steps % 3 == 0 else 0)
         task.cancel()
@@ -337,9 +332,7 @@ async def test_an_operator_may_cancel_the_upload_of_somebody_else(domain: Domain
 async def test_a_running_part_is_cut_off_by_a_cancel(domain: Domain) -> None:
     await domain.create(WHOLE)
     upload = await begin(domain, WHOLE)
-    stalling = Stalling(WHOLE[:4])
-    task = start(domain, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-    await stalling.sent.wait()
+    task, _ = await stall(domain, upload, WHOLE, at=4)
     await domain.parts.resumable.cancel(RED, upload, caller=ALICE, anybody=False)
     with pytest.raises(UploadSuperseded):
         await task
@@ -363,9 +356,7 @@ async def test_a_cancel_of_a_complete_upload_leaves_the_blob(domain: Domain) -> 
 async def test_who_asks_for_the_offset_cuts_off_who_is_writing(domain: Domain) -> None:
     await domain.create(WHOLE)
     upload = await begin(domain, WHOLE)
-    stalling = Stalling(WHOLE[:4], WHOLE[4:6])
-    task = start(domain, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-    await stalling.sent.wait()
+    task, _ = await stall(domain, upload, WHOLE, at=6)
     assert await offset_of(domain, upload) == 6
     with pytest.raises(UploadSuperseded):
         await task
@@ -376,9 +367,7 @@ async def test_who_asks_for_the_offset_cuts_off_who_is_writing(domain: Domain) -
 async def test_the_next_part_cuts_off_the_one_before(domain: Domain) -> None:
     await domain.create(WHOLE)
     upload = await begin(domain, WHOLE)
-    stalling = Stalling(WHOLE[:4])
-    task = start(domain, upload, Part(offset=0, size=len(WHOLE), complete=True), stalling.body)
-    await stalling.sent.wait()
+    task, _ = await stall(domain, upload, WHOLE, at=4)
     with pytest.raises(UploadOffsetMismatch) as refused:
         await append(domain, upload, WHOLE, complete=True)
     assert refused.value.expected == 4

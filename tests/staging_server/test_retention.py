@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staging_protocol.api import Pin
+from staging_protocol.api.bundles import Pin
 from staging_protocol.owners import OwnerReference
-from staging_server.retention import Facts, Life, Owner, Pods, Policy, decide
+from staging_server.facts import Facts, Life, Owner, Pods
+from staging_server.policies import Policy
+from staging_server.retention import decide
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -51,7 +51,7 @@ async def test_a_server_above_its_high_water_mark_starts_because_pods_have_to_re
 async def test_the_data_folder_is_made(tmp_path: Path) -> None:
     settings = Settings(storage=StorageSettings(folder=tmp_path / "data"))
     async with open_server_parts(settings) as parts:
-        assert (await parts.bundles.usage(None)).blobs == 0
+        assert (await parts.overview.usage(None)).blobs == 0
 
 
 def test_pods_get_the_url_of_the_settings_or_of_the_listener() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from staging_protocol.api import Lease, Pin, Sweep
+from staging_protocol.api.bundles import Lease, Pin
+from staging_protocol.api.operators import Sweep
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BundleExpired, NotFound, Unavailable
 from staging_protocol.owners import OwnerReference
@@ -18,6 +19,7 @@ from staging_protocol.tokens import Token
 from staging_protocol.uploads import UploadId
 from staging_server.audit import Audit
 from staging_server.blobs.base import BlobKey
+from staging_server.lead import Lead
 from staging_server.metadata import leases
 from staging_server.metadata.base import one_by_one
 from staging_server.metadata.leases import SweepLease
@@ -54,7 +56,7 @@ async def test_a_bundle_that_never_was_sealed_expires_and_gives_its_reservation_
     await domain.create(b"never comes")
     domain.clock.move(days=7)
     await domain.sweep()
-    (usage,) = (await domain.parts.bundles.usage(RED)).namespaces
+    (usage,) = (await domain.parts.overview.usage(RED)).namespaces
     assert (usage.bundles, usage.bundle_size, usage.reserved) == (0, 0, 0)
     assert await domain.count(blobs) == 0
 
@@ -126,7 +128,10 @@ async def test_an_unused_blob_goes_after_its_keep_and_its_grace(domain: Domain) 
     assert await domain.stored_files() == []
     assert await domain.count(blobs) == 0
     (row,) = [row for row in await domain.rows(audit) if row.action == "blob.delete"]
-    assert row.detail == "6 bytes freed"
+    assert row.detail == (
+        "6 bytes freed: no namespace keeps it since 2026-03-08 12:00:00Z: "
+        "unused for as long as its last one keeps blobs"
+    )
 
 
 async def test_a_blob_that_one_tenant_still_uses_stays(domain: Domain) -> None:
@@ -197,7 +202,7 @@ async def test_two_sweeps_at_once_are_harmless(tmp_path: Path) -> None:
             assert isinstance(result, (Sweep, Unavailable))
         ended = [bundle.id for result in results if isinstance(result, Sweep) for bundle in result.bundles]
         assert len(ended) == len(set(ended)) == 20
-        (usage,) = (await one.parts.bundles.usage(RED)).namespaces
+        (usage,) = (await one.parts.overview.usage(RED)).namespaces
         assert (usage.bundles, usage.bundle_size) == (0, 0)
 
 
@@ -305,11 +310,11 @@ async def test_tombstones_and_audit_rows_go_after_their_time(domain: Domain) -> 
 async def test_wrong_counts_are_put_right(domain: Domain) -> None:
     await domain.stage(b"12345")
     await domain.create(b"wanted")
-    before = (await domain.parts.bundles.usage(RED)).namespaces
+    before = (await domain.parts.overview.usage(RED)).namespaces
     await domain.parts.metadata.write(one_by_one(_spoil), None)
-    assert (await domain.parts.bundles.usage(RED)).namespaces != before
+    assert (await domain.parts.overview.usage(RED)).namespaces != before
     await domain.sweep()
-    assert (await domain.parts.bundles.usage(RED)).namespaces == before
+    assert (await domain.parts.overview.usage(RED)).namespaces == before
 
 
 async def test_the_loop_survives_every_failure(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,12 +330,9 @@ async def test_the_loop_survives_every_failure(domain: Domain, monkeypatch: pyte
             swept.set()
 
     parts = domain.parts
-    settings = parts.settings.model_copy(
-        update={"retention": parts.settings.retention.model_copy(update={"sweep_every": 0.001})}
-    )
     sweeper = Sweeper(
         metadata=parts.metadata, blobs=parts.blobs, activity=parts.bundles.activity, readers=parts.bundles.readers,
-        settings=settings, clock=domain.clock, observer=Counting(),
+        settings=parts.settings, clock=domain.clock, observer=Counting(),
     )  # fmt: skip
 
     async def broken() -> None:
@@ -338,7 +340,8 @@ async def test_the_loop_survives_every_failure(domain: Domain, monkeypatch: pyte
             raise ZeroDivisionError
 
     monkeypatch.setattr(parts.bundles.activity, "flush", broken)
-    loop = asyncio.create_task(sweeper.run())
+    lead = Lead(metadata=parts.metadata, sweeper=sweeper, sights=parts.sights, sweep_every=0.001)
+    loop = asyncio.create_task(lead.run())
     async with asyncio.timeout(30):
         await swept.wait()
     loop.cancel()
@@ -351,7 +354,13 @@ async def test_a_sweep_looks_at_what_is_due_by_an_index(domain: Domain) -> None:
     statements = (
         "SELECT * FROM bundles WHERE next_check <= 1 ORDER BY next_check LIMIT 5",
         "SELECT * FROM blobs WHERE unused_since < 1 AND state = 'stored' ORDER BY unused_since LIMIT 5",
-        "SELECT * FROM tenant_blobs WHERE last_used <= 1 ORDER BY last_used LIMIT 5",
+        "SELECT min(next_check) FROM bundles WHERE next_check IS NOT NULL",
+        "SELECT count(*) FROM bundles WHERE lease_until > 1",
+        "SELECT * FROM blobs WHERE blobs.state != 'stored' AND state = 'deleting' LIMIT 5",
+        "SELECT * FROM tenant_blobs WHERE tenant_id = 1 AND last_used <= 1 ORDER BY last_used LIMIT 5",
+        "SELECT min(last_used) FROM tenant_blobs WHERE tenant_id = 1",
+        "SELECT * FROM sightings WHERE sightings.claimed AND bundle > 1 ORDER BY bundle LIMIT 5",
+        "SELECT * FROM sightings WHERE owner_key IN ('x', 'y')",
         "SELECT * FROM uploads WHERE started_at <= 1 AND state IS NULL ORDER BY started_at LIMIT 5",
         "SELECT * FROM uploads WHERE last_activity_at <= 1 AND state != 'ended' ORDER BY last_activity_at LIMIT 5",
         "SELECT * FROM uploads WHERE state = 'ended' LIMIT 5",

@@ -103,7 +103,7 @@ async def test_the_same_upload_many_times_at_once_keeps_one_copy(domain: Domain)
     assert len(await domain.stored_files()) == 1
     assert await domain.count(uploads) == 0
     await domain.parts.bundles.seal(RED, created.id, caller=ALICE)
-    assert (await domain.parts.bundles.usage(RED)).namespaces[0].blob_size == 7
+    assert (await domain.parts.overview.usage(RED)).namespaces[0].blob_size == 7
 
 
 async def test_an_upload_whose_bundle_ended_meanwhile_leaves_nothing(domain: Domain) -> None:
@@ -201,7 +201,7 @@ async def test_bytes_are_reserved_at_create_and_given_back(tmp_path: Path) -> No
     async with open_domain(tmp_path, limits={"namespace_size": 100}) as domain:
 
         async def standing() -> tuple[int, int]:
-            (usage,) = (await domain.parts.bundles.usage(RED)).namespaces
+            (usage,) = (await domain.parts.overview.usage(RED)).namespaces
             return usage.blob_size, usage.reserved
 
         created = await domain.create(b"a" * 60, b"b" * 10)
@@ -223,7 +223,7 @@ async def test_two_bundles_that_want_the_same_bytes_give_both_back(domain: Domai
     await domain.create(b"same", b"one")
     await domain.create(b"same", b"two")
     await domain.put(b"same")
-    (usage,) = (await domain.parts.bundles.usage(RED)).namespaces
+    (usage,) = (await domain.parts.overview.usage(RED)).namespaces
     assert (usage.blob_size, usage.reserved) == (4, 6)
 
 

@@ -1,6 +1,7 @@
 """Several processes behind one port: what each answers, what they count together, and what happens when one ends."""
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import os
@@ -333,6 +334,42 @@ def test_what_runs_may_end_after_sigterm_in_every_process(tmp_path: Path) -> Non
         assert left == []
         lines = [line for line in server.logs() if line.get("route", "").endswith("{name}")]
         assert {line.get("process", "first") for line in lines} == {"first", "reader-1"}
+
+
+@contextlib.contextmanager
+def _slow_to_start(folder: Path) -> Iterator[tuple[Served, psutil.Process, contextlib.ExitStack]]:
+    """Yield a server, and its worker, which gets no further than the start of Python until the stack is closed."""
+    gate = folder / "gate"
+    gate.touch()
+    script = f"import fcntl, sys\nif 'staging_server.workers' in sys.orig_argv: fcntl.flock(open({str(gate)!r}), 2)\n"
+    (folder / "sitecustomize.py").write_text(script)
+    path = os.pathsep.join((str(folder), str(Path(__file__).parents[2])))
+    with contextlib.ExitStack() as stack:
+        fcntl.flock(stack.enter_context(gate.open()), fcntl.LOCK_EX)
+        with served(folder, "--workers", "2", variables={"PYTHONPATH": path}, all_ready=False) as server:
+            wait_until(lambda: [name_of(child) for child in server.children()] == ["reader-1"])
+            yield server, server.children()[0], stack
+
+
+def test_nobody_waits_for_a_worker_that_is_slow_to_start_and_it_is_left_alone(tmp_path: Path) -> None:
+    with _slow_to_start(tmp_path) as (server, worker, stack):
+        made = server.stage(b"content")
+        assert {_ask(server, file_of(made)) for _ in range(6)} == {"first"}
+        assert not any(line["event"] == "worker ready" or line["level"] == "error" for line in server.logs())
+        stack.close()
+        wait_until(lambda: any(line["event"] == "worker ready" for line in server.logs()))
+        assert [line["pid"] for line in server.logs() if line["event"] == "worker ready"] == [worker.pid]
+        _spread(server, file_of(made), over=2)
+
+
+def test_a_server_ends_in_order_while_a_worker_is_still_starting(tmp_path: Path) -> None:
+    with _slow_to_start(tmp_path) as (server, worker, _):
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        _, left = psutil.wait_procs([worker], timeout=10)
+        assert left == []
+        assert server.logs()[-1]["event"] == "stopped"
+        assert not any(line["level"] == "error" for line in server.logs())
 
 
 def test_a_second_signal_hurries_every_process(tmp_path: Path) -> None:

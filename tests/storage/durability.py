@@ -21,7 +21,7 @@ _REMOVES: Final = frozenset({"unlink", "unlinkat", "rmdir"})
 _MAKES: Final = frozenset({"mkdir", "mkdirat", "symlink", "symlinkat"})
 _ANSWERS: Final = frozenset({"sendto", "sendmsg", "write", "writev"})
 
-IGNORED: Final = ("metadata.sqlite3", "metadata.sqlite3-shm", "metadata.sqlite3.reserve", "log", "trace")
+IGNORED: Final = ("metadata.sqlite3", "metadata.sqlite3-shm", "metadata.sqlite3.reserve", "server.log", "trace")
 """Written from the write-ahead log again, or made anew, after a crash; and what the tests write themselves."""
 
 

@@ -3,15 +3,14 @@
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
 from tests.crash.lives import environment_of
-from tests.end_to_end.programs import free_port
+from tests.end_to_end.programs import Place
 from tests.storage import trace
 
 _PATIENCE = 120.0
@@ -19,22 +18,10 @@ _PATIENCE = 120.0
 
 
 @dataclass(kw_only=True)
-class Traced:
+class Traced(Place):
     """`spark-staging-server serve`; with `traced`, everything it asks of the kernel is written to `output`."""
 
-    folder: Path
     traced: bool = True
-    port: int = field(default_factory=free_port)
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def data(self) -> Path:
-        """Its folder of data."""
-        return self.folder / "data"
 
     @property
     def output(self) -> Path:
@@ -44,16 +31,16 @@ class Traced:
     def __enter__(self) -> Self:
         self.folder.mkdir(exist_ok=True)
         prefix = trace.command(self.output) if self.traced else []
-        with (self.folder / "log").open("wb") as log:
+        with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*prefix, str(Path(sys.executable).parent / "spark-staging-server"), "serve"],
                 env=environment_of(self.data, port=self.port), stdout=log, stderr=log,
             )  # fmt: skip
         deadline = monotonic() + _PATIENCE
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None or monotonic() > deadline:
                 self._process.kill()
-                raise AssertionError((self.folder / "log").read_text())
+                raise AssertionError(self.log.read_text())
             sleep(0.02)
         return self
 
@@ -63,13 +50,3 @@ class Traced:
         target = int(children[0]) if self.traced and children else self._process.pid
         subprocess.run(["kill", f"-{int(signal.SIGTERM)}", str(target)], check=True)
         self._process.wait(timeout=_PATIENCE)
-
-    def _answers(self) -> bool:
-        peer = HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
-        try:
-            peer.request("GET", "/livez")
-            return bool(peer.getresponse().status)
-        except (OSError, HTTPException):
-            return False
-        finally:
-            peer.close()

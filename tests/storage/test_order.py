@@ -65,6 +65,10 @@ def _live(ledger: Ledger) -> None:
     whole, parts, short = ledger.draft(), ledger.draft(), ledger.draft(fleeting=True)
     ledger.stage(whole)
     _upload_in_parts(ledger, parts)
+    together = ledger.draft([ledger.content(size) for size in (1, 70_000, 100_000, 300_000)])
+    ledger.create(together)
+    ledger.put_together(together)
+    ledger.seal(together)
     ledger.pin(whole, "kept")
     ledger.renew(whole)
     ledger.stage(short)
@@ -88,7 +92,7 @@ def test_nothing_that_was_answered_could_be_lost_by_a_power_cut(recording: Recor
 
 def test_no_file_gets_its_name_before_its_bytes_are_flushed(recording: Recording) -> None:
     renamed = [call for call in recording.calls if call.name.startswith("rename") and "/sha256/" in call.target]
-    assert len(renamed) == 3
+    assert len(renamed) == 3 + 4
     assert list(renames_too_early(recording.calls, root=recording.data)) == []
 
 

@@ -22,6 +22,9 @@ from staging_io.staging import StagingClient
 from staging_protocol.errors import SourceUnavailable
 from staging_protocol.tokens import Token
 from submission.cli import cli
+from tests.conftest import missing
+from tests.services.kube_api import KubeApi, KubeApiMissingError, running_kube_api
+from tests.staging_server.auth.cluster import Cluster
 
 PROGRAMS: Final = Path(sys.executable).parent
 DEADLINE: Final = 30.0
@@ -109,9 +112,10 @@ class ServerProcess:
             http.close()
 
 
-def serve(folder: Path, **settings: str) -> Iterator[Server]:
+def serve(folder: Path, authority: Path | None = None, /, **settings: str) -> Iterator[Server]:
     """Run a server until the generator is closed."""
-    process, http = ServerProcess(folder, authority=None, **settings), HttpClient()
+    process = ServerProcess(folder, authority=authority, **settings)
+    http = HttpClient(HttpSettings(ca_file=None if authority is None else str(authority)))
     try:
         process.start()
         yield Server(url=process.url, data=folder / "data", http=http)
@@ -124,6 +128,25 @@ def serve(folder: Path, **settings: str) -> Iterator[Server]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server without authentication for all tests; each test has a namespace of its own."""
     yield from serve(tmp_path_factory.mktemp("server"), SPARK_STAGING_SERVER_AUTH__MODE="none")
+
+
+@pytest.fixture(scope="session")
+def kube() -> Iterator[KubeApi]:
+    """One API server for all tests."""
+    try:
+        with running_kube_api() as api:
+            yield api
+    except KubeApiMissingError as error:
+        missing(str(error))
+
+
+@pytest.fixture(scope="session")
+def town(kube: KubeApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The API server with what `deploy/` gives to the server and to people."""
+    with kube.namespace() as home:
+        made = Cluster(kube=kube, home=home, folder=tmp_path_factory.mktemp("town"))
+        with made.installed():
+            yield made
 
 
 @pytest.fixture

@@ -17,15 +17,15 @@ import yaml
 from kubernetes.config import incluster_config
 
 from staging_io.staging import StagingClient
-from staging_protocol.api import NewBundle, PodEndpoint
+from staging_protocol.api.creation import NewBundle
+from staging_protocol.api.info import PodEndpoint
 from staging_protocol.errors import Denied, InvalidRequest, NotFound, TransientError, Unauthenticated, Unavailable
 from staging_protocol.pod_contract import LABEL, secret_name
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from submission.bundle_secret import bundle_secret
 from submission.cluster import Cluster, DriverPod, cluster
 from submission.driver_watch import DriverWatch
-from tests.conftest import missing
-from tests.services.kube_api import KubeApi, KubeApiMissingError, running_kube_api
+from tests.services.kube_api import KubeApi
 from tests.submission.conftest import Server, until
 
 pytestmark = pytest.mark.services
@@ -34,15 +34,6 @@ BUNDLE = BundleId.generate()
 TOKEN = Token.generate(TokenKind.BUNDLE, identifier=BUNDLE)
 NAME = secret_name(BUNDLE)
 SECRETIVE = "a-token-of-a-kubeconfig"
-
-
-@pytest.fixture(scope="session")
-def kube() -> Iterator[KubeApi]:
-    try:
-        with running_kube_api() as api:
-            yield api
-    except KubeApiMissingError as error:
-        missing(str(error))
 
 
 @pytest.fixture
@@ -503,7 +494,7 @@ def staged(server: Server, namespace: str) -> BundleId:
 def watching(
     found: Cluster, client: StagingClient, namespace: str, *, bundle: BundleId, notice: Callable[[str], None]
 ) -> DriverWatch:
-    return DriverWatch(cluster=found, client=client, namespace=namespace, bundle=bundle, notice=notice)
+    return DriverWatch(cluster=found, client=client, namespace=namespace, bundle=bundle, has_secret=True, notice=notice)
 
 
 def context_of(content: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,50 @@ def test_requests_and_limits_are_settable() -> None:
     assert init_of(patch(resources=InitResources(memory_limit="1Gi")))["resources"]["limits"]["memory"] == "1Gi"
 
 
+AUTHORITY = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+PROJECTED: Template = {
+    "name": "spark-staging-token",
+    "projected": {
+        "defaultMode": 0o444,
+        "sources": [
+            {"serviceAccountToken": {"audience": "spark-staging", "expirationSeconds": 3600, "path": "token"}},
+            {
+                "downwardAPI": {
+                    "items": [
+                        {"path": "ca.crt", "fieldRef": {"fieldPath": "metadata.annotations['spark-staging.io/ca']"}}
+                    ]
+                }
+            },
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_pods_that_the_server_knows_have_their_own_token_and_no_secret(role: Role) -> None:
+    with_secret = patch(OWN, role=role)
+    pod = patch(OWN, role=role, token_audience="spark-staging", ca=AUTHORITY)
+
+    volumes = [PROJECTED if one["name"] == PROJECTED["name"] else one for one in with_secret["spec"]["volumes"]]
+    annotations = {**with_secret["metadata"]["annotations"], "spark-staging.io/ca": AUTHORITY}
+    assert pod == {
+        **with_secret,
+        "metadata": {**with_secret["metadata"], "annotations": annotations},
+        "spec": {**with_secret["spec"], "volumes": volumes},
+    }
+    assert pod["metadata"]["labels"]["spark-staging.io/bundle"] == BUNDLE.id
+
+
+def test_an_authority_is_in_the_pod_only_where_the_server_has_one_of_its_own_and_no_secret_holds_it() -> None:
+    plain = patch(token_audience="elsewhere")
+    (volume,) = (one for one in plain["spec"]["volumes"] if one["name"] == PROJECTED["name"])
+
+    token = {"audience": "elsewhere", "expirationSeconds": 3600, "path": "token"}
+    assert volume["projected"]["sources"] == [{"serviceAccountToken": token}]
+    assert list(plain["metadata"]["annotations"]) == ["spark-staging.io/manifest-digest"]
+    assert list(patch(ca=AUTHORITY)["metadata"]["annotations"]) == ["spark-staging.io/manifest-digest"]
+
+
 def test_the_token_is_mounted_in_the_init_container_only_and_the_api_token_is_hidden_there() -> None:
     pod = patch()
     mounts = {mount["mountPath"]: mount["name"] for mount in init_of(pod)["volumeMounts"]}

@@ -196,6 +196,22 @@ def test_client_mode_leases_the_bundle_and_clears_everything_at_the_end(
     assert ended(server, spark)
 
 
+@pytest.mark.parametrize("option", [("--context", "here"), ("--", "--conf", "spark.kubernetes.context=here")])
+def test_the_context_is_the_one_that_is_named_for_spark_or_for_us(
+    option: tuple[str, ...], spark: Command, kubernetes: FakeKubernetes
+) -> None:
+    path = Path(spark.environment["KUBECONFIG"])
+    path.write_text(path.read_text().replace('"current-context": "here"', '"current-context": "gone"'))
+    before, inside = (option, ()) if option[0] != "--" else ((), option[1:])
+    spark.environment["FAKE"] = "quick"
+
+    assert submit(spark, kubernetes, "quick").returncode == 2
+    done = spark.inside("run", *before, *arguments(spark, kubernetes, *inside))
+
+    assert done.returncode == 0, done.stderr
+    assert len(kubernetes.secrets) == 1
+
+
 def test_a_dry_run_prints_the_command_and_asks_no_server(spark: Command, kubernetes: FakeKubernetes) -> None:
     spark.environment["SPARK_STAGING_URL"] = "http://127.0.0.1:1"
 

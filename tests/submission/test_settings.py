@@ -74,8 +74,10 @@ def test_a_token_comes_from_a_file_or_the_environment_and_does_not_print(
     (tmp_path / "token").write_text(f"{TOKEN.text}\n")
     monkeypatch.setenv("SPARK_STAGING_TOKEN", TOKEN.text)
 
-    assert read_settings().access_token() == TOKEN
-    assert read_settings({"token_file": tmp_path / "token"}).access_token() == TOKEN
+    for settings in (read_settings(), read_settings({"token_file": tmp_path / "token"})):
+        bearer = settings.bearer()
+        assert bearer is not None
+        assert bearer.current() == TOKEN.text
     assert TOKEN.secret not in repr(read_settings())
 
 
@@ -83,14 +85,14 @@ def test_a_wrong_token_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_STAGING_TOKEN", f"{TOKEN.text}x")
 
     with pytest.raises(InvalidRequest) as caught:
-        read_settings().access_token()
+        read_settings().bearer()
 
     assert TOKEN.secret not in str(caught.value)
 
 
 def test_an_unreadable_token_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="absent"):
-        read_settings({"token_file": tmp_path / "absent"}).access_token()
+        read_settings({"token_file": tmp_path / "absent"}).bearer()
 
 
 def test_every_setting_is_documented() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import stamina
 
-from staging_protocol.api import BundleState, FileState
+from staging_protocol.api.bundles import BundleState
+from staging_protocol.api.creation import FileState
 from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, NotFound, SourceUnavailable, TargetCollision, Unavailable
 from staging_protocol.manifest import Kind

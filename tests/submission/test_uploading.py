@@ -15,7 +15,7 @@ import trustme
 
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.staging import StagingClient
-from staging_protocol.api import Problem
+from staging_protocol.api.problem import Problem
 from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted, ExitCode, NoSpace
 from staging_protocol.wire import encode
@@ -55,16 +55,16 @@ def test_a_large_file_is_not_the_last_one(command: Command, proxy: FaultProxy) -
     staged(command, *names)
 
     begun = [one.path.rpartition("/")[0].rpartition("/")[2] for one in proxy.exchanges]
-    assert "uploads" in begun[1:4], "after the create, and beside one small file at most"
+    assert "uploads" in begun[2:5], "after the create and the limits, and beside one batch at most"
 
 
-def test_small_files_go_over_few_kept_connections(command: Command, proxy: FaultProxy) -> None:
-    names = [command.file(f"{number}.bin", os.urandom(100)).name for number in range(100)]
+def test_files_that_go_alone_go_over_few_kept_connections(command: Command, proxy: FaultProxy) -> None:
+    names = [command.file(f"{number}.bin", os.urandom(MIB + 1)).name for number in range(12)]
     command.environment["SPARK_STAGING_UPLOADS"] = "4"
 
     result = staged(command, *names)
 
-    assert result["requests"] == 102
+    assert result["requests"] == 1 + 1 + 12 + 1
     assert proxy.connections <= 4
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from staging_protocol.errors import InvalidRequest, NoSpace, Unavailable
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The newest step in `versions/`; a test keeps the two together."""
 
 _LOCK: Final = 0x5354_4147_494E_4701
@@ -49,6 +49,14 @@ async def migrate_postgresql(engine: AsyncEngine) -> None:
             await connection.run_sync(_upgrade)
     except (SQLAlchemyError, OSError) as error:
         raise _translate(error) from error
+
+
+def require_current(connection: Connection, _nothing: None) -> None:
+    """Refuse a database that is older or newer than this program: a query; raises InvalidRequest."""
+    version = _version(connection)
+    if version != HEAD:
+        msg = f"the database has version {version}, and this program needs {HEAD}: run `spark-staging-server migrate`"
+        raise InvalidRequest(msg)
 
 
 def _version(connection: Connection) -> str | None:

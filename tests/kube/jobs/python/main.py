@@ -1,8 +1,13 @@
 """Looks for every dependency on the driver and on each executor; prints what it saw as one line: PROBE and JSON.
 
+    --wait-for FILE    the driver prints WAITING, and looks at the executors once the file is in its working folder
+    --task SECONDS     each task takes so long; under dynamic allocation a longer one brings another executor
+    --stay             the job does not end by itself
+
 The archive's interpreter runs this file and the executors' Python workers (`spark.pyspark.python`).
 """
 
+import argparse
 import json
 import os
 import time
@@ -41,14 +46,14 @@ def observe() -> dict[str, str]:
     }
 
 
-def observe_in_task(_rows: Iterator[int]) -> Iterator[tuple[str, dict[str, str]]]:
-    """One executor's answer, late enough that no executor can take every task before the others ask for one."""
-    time.sleep(0.3)
-    yield os.environ["SPARK_EXECUTOR_ID"], observe()  # noqa: TID251 - Spark tells a worker its executor so
-
-
-def observe_on_executors(context: SparkContext) -> dict[str, dict[str, str]]:
+def observe_on_executors(context: SparkContext, *, task: float) -> dict[str, dict[str, str]]:
     """Run short tasks until every executor has answered: Spark gives no way to address one."""
+
+    def observe_in_task(_rows: Iterator[int]) -> Iterator[tuple[str, dict[str, str]]]:
+        """One executor's answer, late enough that no executor can take every task before the others ask for one."""
+        time.sleep(task)
+        yield os.environ["SPARK_EXECUTOR_ID"], observe()  # noqa: TID251 - Spark tells a worker its executor so
+
     seen: dict[str, dict[str, str]] = {}
     for _ in range(ROUNDS):
         if len(seen) == EXECUTORS:
@@ -69,15 +74,31 @@ def jar_on_executors(spark: SparkSession) -> dict[str, str]:
     return seen
 
 
+def wait_for(name: str) -> None:
+    """Wait until somebody has put a file into the working folder."""
+    print("WAITING", flush=True)  # noqa: T201 - the log is the answer
+    while not Path(name).exists():
+        time.sleep(0.2)
+
+
 def main() -> None:
     """Observe here and there, and print it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--wait-for", metavar="FILE")
+    parser.add_argument("--task", type=float, default=0.3, metavar="SECONDS")
+    parser.add_argument("--stay", action="store_true")
+    options = parser.parse_args()
     spark = SparkSession.builder.appName("probe-python").getOrCreate()
     context = spark.sparkContext
     driver = observe() | {"jar": context._jvm.probe.dependency.Greeting.marker()}
-    executors = observe_on_executors(context)
+    if options.wait_for:
+        wait_for(options.wait_for)
+    executors = observe_on_executors(context, task=options.task)
     for executor, marker in jar_on_executors(spark).items():
         executors.setdefault(executor, {})["jar"] = marker
     print("PROBE", json.dumps({"driver": driver, "executors": executors}, sort_keys=True), flush=True)  # noqa: T201 - the log is the answer
+    while options.stay:
+        time.sleep(1)
     spark.stop()
 
 

@@ -1,0 +1,100 @@
+"""What was seen of a bundle's owner, or of its pods, over time.  Pure: a history and a sight in, a history out.
+
+A sight is of one moment and may be wrong once: a list may be stale, a watch may have missed the end of something that
+came back.  So an absence counts in two steps, at least `CONFIRM_AFTER` apart:
+
+    seen ──▶ absent since T ──▶ ended at T          with a list that was begun a minute after T or later
+      ▲            │                │
+      └────────────┴────────────────┴── seen again: as if nothing had happened
+
+What Kubernetes shows as finished for good needs no second look: that is an answer, and not the lack of one.
+What it did not clearly answer teaches nothing, and leaves the history as it is.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from staging_server.sights import Seen, Sight
+
+CONFIRM_AFTER: Final = timedelta(seconds=60)
+"""Time between a first absence and the beginning of the list that confirms it: an API server whose cache is behind by
+more than this is not fit for work anyway."""
+
+_SEEN_AGAIN: Final = timedelta(hours=1)
+"""`last_seen` is for people; written at most this often, so that looking at what lives costs no writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What was seen so far.
+
+    Attributes:
+        uid: of an owner, learned when it was first seen.
+        first_seen: when it was first there.
+        last_seen: when it was last there, to the hour.
+        absent_since: when it was first missed, after it had been there.
+        ended_at: when it finished for good, or was first missed if that is confirmed.
+    """
+
+    uid: str | None = None
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    absent_since: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def claims(self) -> bool:
+        """Whether it was seen, and has not ended: then only an event can change it."""
+        return self.first_seen is not None and self.ended_at is None
+
+
+NOTHING: Final = History()
+"""Of what was never seen."""
+
+
+def learn(history: History, sight: Sight, now: datetime, *, made_at: datetime | None = None) -> History:
+    """Return the history after a sight at `now`; the same object when it teaches nothing.
+
+    `made_at` is when the bundle was made, for an owner that was named without its uid: an object of that name that
+    finished before is that of an earlier run.
+    """
+    match sight.seen:
+        case Seen.UNOBSERVED | Seen.UNKNOWN:
+            return history
+        case Seen.ALIVE:
+            return _there(history, sight, now)
+        case Seen.FINISHED:
+            return history if _is_of_before(history, sight, made_at) else _finished(history, sight, now)
+        case Seen.ABSENT:
+            return _absent(history, sight, now)
+
+
+def _there(history: History, sight: Sight, now: datetime) -> History:
+    returned = history.absent_since is not None or history.ended_at is not None
+    if not returned and history.last_seen is not None and now - history.last_seen < _SEEN_AGAIN:
+        return history
+    return History(uid=history.uid or sight.uid, first_seen=history.first_seen or now, last_seen=now)
+
+
+def _is_of_before(history: History, sight: Sight, made_at: datetime | None) -> bool:
+    unknown = history.first_seen is None and made_at is not None
+    return unknown and made_at is not None and sight.since is not None and sight.since < made_at
+
+
+def _finished(history: History, sight: Sight, now: datetime) -> History:
+    # A node's clock may be ahead of ours, and a status may not say when: then it is when we saw it first.
+    ended = history.ended_at or now if sight.since is None else min(sight.since, now)
+    if history.ended_at is not None and ended <= history.ended_at:
+        return history
+    return History(uid=history.uid or sight.uid, first_seen=history.first_seen or now, last_seen=now, ended_at=ended)
+
+
+def _absent(history: History, sight: Sight, now: datetime) -> History:
+    if not history.claims:
+        return history
+    if history.absent_since is None:
+        return replace(history, absent_since=now)
+    if sight.listed_at is not None and sight.listed_at >= history.absent_since + CONFIRM_AFTER:
+        return replace(history, ended_at=history.absent_since)
+    return history
