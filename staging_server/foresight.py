@@ -6,12 +6,12 @@ from typing import Final
 
 from staging_protocol.api.operators import Sweep, SweptBlob, SweptBundle
 from staging_server.known_policies import KnownPolicies
-from staging_server.metadata import blob_candidates, looks
+from staging_server.metadata import blob_candidates, looks, marks
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.blob_candidates import Deadline, Doomed
 from staging_server.metadata.endings import Ended, ended_of
 from staging_server.metadata.lives import judge
-from staging_server.metadata.looks import Candidate
+from staging_server.metadata.looks import After, Candidate
 from staging_server.metadata.rows import BundleAt
 from staging_server.retention import Decision
 from staging_server.sights import Sights
@@ -36,8 +36,7 @@ class Foresight:
     async def sweep(self, *, used: Callable[[BundleAt], datetime | None] = lambda _: None) -> Sweep:
         """Return what would end and go, and why; `used` tells when a bundle was used that nobody has written yet."""
         now = self._clock()
-        due = await self._metadata.read(looks.find_due, (now, _ALL))
-        judged = [(one, self._decide(one, now)) for one in due if used(one.at) is None]
+        judged = [(one, self._decide(one, now)) for one in await self._due(now) if used(one.at) is None]
         ended = [
             ended_of(one.row, reason=_reason(decision))
             for one, decision in judged
@@ -48,6 +47,16 @@ class Foresight:
             *await self._metadata.read(blob_candidates.find_due, Deadline(until=now - self._grace, at_most=_ALL)),
         ]
         return as_sweep(ended, removed, dry_run=True)
+
+    async def _due(self, now: datetime) -> list[Candidate]:
+        """Return what a sweep would look at, with what a policy brings forward that no sweep has followed yet."""
+        due = list(await self._metadata.read(looks.find_due, (now, _ALL)))
+        policies = self._policies.now
+        if await self._metadata.read(marks.find_mark, marks.POLICIES) == policies.fingerprint:
+            return due
+        known = {one.id for one in due}
+        scheduled = await self._metadata.read(looks.find_scheduled, After(at_most=_ALL))
+        return due + [one for one in scheduled if one.id not in known and looks.is_sooner(one, policies, now)]
 
     def _decide(self, one: Candidate, now: datetime) -> Decision:
         policy = self._policies.of(one.tenant.namespace)

@@ -55,7 +55,7 @@ class Changes:
     Attributes:
         bundles: ids of pods' labels, with the namespace of the pod.
         owners: namespaces and references without uid.
-        all: everything may have changed: a list was made anew, or a watch broke; look at every claimed bundle.
+        all: everything may have changed: a list was made anew, or a watch broke; look at every claimed bundle, too.
     """
 
     bundles: frozenset[tuple[str, BundleId]] = frozenset()

@@ -40,6 +40,9 @@ _MAX_LINE: Final = 16 * 1024 * 1024
 _SPEAKS_LATE: Final = 5.0
 """Seconds that we wait longer than the API server was asked to, so that it is the one that says so."""
 
+_TURNS: Final = 3
+"""Of the event loop, in which transports that were told to close do it: TLS, and then the connection below."""
+
 
 class ListAgain(Exception):
     """The API server no longer has what happened since that version (410): only a new list tells."""
@@ -152,6 +155,8 @@ async def _opened(settings: KubernetesSettings) -> AsyncIterator[ClusterApi]:
         yield ClusterApi(credentials, settings=settings)
     finally:
         await credentials.close()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
 
 async def _send(

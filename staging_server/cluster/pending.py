@@ -21,26 +21,30 @@ class Pending:
         self._bundles: set[tuple[str, BundleId]] = set()
         self._owners: set[tuple[str, OwnerReference]] = set()
         self._all = False
+        self._is_full = False
 
     def add(self, kind: Kind, namespace: str, name: str, lives: tuple[Kept | None, Kept | None]) -> None:
-        """Note that an object has another life: the old and the new one."""
-        if self._all:
+        """Note that an object has another life: the old and the new one.
+
+        Also when all may have changed: what a list shows for the first time is claimed by nobody yet.
+        """
+        if self._is_full:
             return
         self._bundles.update((namespace, bundle) for bundle in _bundles(lives))
         if kind.owner in OWNER_KINDS:
             api_version, kind_name = kind.owner
             self._owners.add((namespace, OwnerReference(api_version=api_version, kind=kind_name, name=name)))
         if len(self._bundles) + len(self._owners) > _MOST:
-            self.add_all()
+            self._bundles, self._owners, self._all, self._is_full = set(), set(), True, True
 
     def add_all(self) -> None:
         """Note that everything may have changed."""
-        self._bundles, self._owners, self._all = set(), set(), True
+        self._all = True
 
     def take(self) -> Changes:
         """Return what was noted, and forget it."""
         taken = Changes(bundles=frozenset(self._bundles), owners=frozenset(self._owners), all=self._all)
-        self._bundles, self._owners, self._all = set(), set(), False
+        self._bundles, self._owners, self._all, self._is_full = set(), set(), False, False
         return taken
 
 

@@ -31,3 +31,13 @@ def test_changes_that_nobody_takes_do_not_grow_without_end(monkeypatch: pytest.M
     assert noted.take() == Changes(all=True)
     noted.add(PODS, "team", "pod", (None, Kept(uid="1")))
     assert not noted.take().all
+
+
+def test_what_a_list_shows_for_the_first_time_is_named_although_all_may_have_changed() -> None:
+    bundle = BundleId.generate()
+    noted = Pending()
+    noted.add_all()
+    noted.add(PODS, "team", "driver", (None, Kept(uid="1", bundle=bundle)))
+    noted.add_all()
+    owner = OwnerReference(api_version="v1", kind="Pod", name="driver")
+    assert noted.take() == Changes(bundles=frozenset({("team", bundle)}), owners=frozenset({("team", owner)}), all=True)
