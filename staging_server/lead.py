@@ -105,22 +105,25 @@ class Lead:
 
     async def run(self) -> None:
         """Take the lead again and again, until cancelled."""
-        while True:
-            if await self._has_it():
-                try:
+        try:
+            while True:
+                if await self._has_it():
                     await self._lead()
-                finally:
-                    self._observer.lead_held(held=False)
-                    with contextlib.suppress(StagingError):  # it ends by itself
-                        await self._metadata.write(_give_back, self._lease)
-            await asyncio.sleep(self._try_every)
+                await asyncio.sleep(self._try_every)
+        finally:
+            # Also when this was cancelled while it took the lead, which may have been written by then.
+            with contextlib.suppress(StagingError):  # it ends by itself
+                await self._metadata.write(_give_back, self._lease)
 
     async def _lead(self) -> None:
         self._observer.lead_held(held=True)
         _log.info("lead.taken")
-        async with self._sights.watching(self._open_sights), owned(self._sweep()):
-            while await self._has_it():  # noqa: ASYNC110 - it waits for the database's clock, which sends no events
-                await asyncio.sleep(self._try_every)
+        try:
+            async with self._sights.watching(self._open_sights), owned(self._sweep()):
+                while await self._has_it():  # noqa: ASYNC110 - it waits for the database's clock, which sends no events
+                    await asyncio.sleep(self._try_every)
+        finally:
+            self._observer.lead_held(held=False)
         _log.warning("lead.lost")
 
     async def _sweep(self) -> None:

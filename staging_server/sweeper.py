@@ -103,11 +103,12 @@ class Sweeper:
             # Deleting needs a little room, too.
             await asyncio.to_thread(self._reserve.give_if_full)
             lease = SweepLease(BundleId.generate())
-            if not await self._metadata.write(_take, lease):
-                raise Unavailable("another process is sweeping", retry_after=10)
             try:
+                if not await self._metadata.write(_take, lease):
+                    raise Unavailable("another process is sweeping", retry_after=10)
                 done = await self._sweep(lease, self._clock())
             finally:
+                # Also when this was cancelled while it took the lease, which may have been written by then.
                 await self._metadata.write(_give_back, lease)
             await asyncio.to_thread(self._reserve.keep)
             self._tell(done, caller, seconds=time.monotonic() - started)

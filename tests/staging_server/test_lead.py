@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from staging_protocol.tokens import BundleId
+from staging_server.audit import SWEEPER
 from staging_server.lead import Lead, LeadSights
 from staging_server.metadata.base import one_by_one
 from staging_server.observer import Silent
@@ -89,3 +90,14 @@ async def test_a_lost_lead_ends_the_watch(tmp_path: Path) -> None:
         assert candidate.closed.is_set()
         assert not candidate.watches
         await candidate.end()
+
+
+async def test_a_sweep_that_is_cancelled_at_any_moment_does_not_keep_the_others_from_sweeping(tmp_path: Path) -> None:
+    async with open_domain(tmp_path) as domain, asyncio.timeout(60):
+        for turns in range(30):
+            sweep = asyncio.create_task(domain.parts.sweeper.sweep(dry_run=False, caller=SWEEPER))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            sweep.cancel()
+            await asyncio.gather(sweep, return_exceptions=True)
+            await domain.parts.sweeper.sweep(dry_run=False, caller=SWEEPER)

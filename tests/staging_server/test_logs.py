@@ -140,7 +140,7 @@ async def test_secrets_are_in_no_log_database_or_error(tmp_path: Path, monkeypat
             msg = f"{access.text} {signed}"
             raise RuntimeError(msg)
 
-        monkeypatch.setattr(live.server.state.parts.bundles, "usage", fail)
+        monkeypatch.setattr(live.server.state.parts.overview, "usage", fail)
         bodies.append((await live.call("GET", "/v1/usage")).body)
         await eventually(lambda: "unexpected error" in live.logs())
     everything = b"".join([*bodies, _all_files(tmp_path)])
