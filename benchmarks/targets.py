@@ -12,6 +12,11 @@ SERVER_PSS: Final = "server PSS, MiB"
 OVER_PYTHON: Final = "milliseconds over python"
 """A figure of the init container's scenarios."""
 
+FASTEST: Final = "speed/fastest peer"
+OVER_KSERVE: Final = "speed/kserve"
+CLIENT_PSS: Final = "client PSS, MiB"
+"""Figures of the scenarios with remote dependencies."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -51,6 +56,11 @@ _SERVED: Final = (
     "get", "get-many", "fan-out", "put", "put-many", "get-tls", "get-tls-many", "put-tls", "put-tls-many", "resolve",
     "resolve-small", "stage-small", "stage-mixed", "resume", "resubmit", "create", "init-loaded", "latency",
 )  # fmt: skip
+
+_WITH_SDK: Final = ("s3-large", "s3-medium", "s3-small", "gcs-large", "gcs-small")
+_WITHOUT_SDK: Final = ("hdfs-large", "hdfs-small", "http-large", "http-small", "http-limited")
+_MEMORY_ONLY: Final = ("http-sparse",)
+_WITH_KSERVE: Final = ("s3-large", "s3-medium", "gcs-large", "http-large")
 
 TARGETS: Final = (
     Target(
@@ -103,6 +113,26 @@ TARGETS: Final = (
     Target(
         scenario="init-loaded", figure=OVER_PYTHON, text="the same while 32 read from the server, ms", at_most=150,
         bounded_by="imports, and three answers of a busy server",
+    ),
+    *(
+        Target(scenario=name, figure=FASTEST, text=f"{name}, against the fastest peer", at_least=0.9)
+        for name in (*_WITH_SDK, *_WITHOUT_SDK)
+    ),
+    *(
+        Target(scenario=name, figure=OVER_KSERVE, text=f"{name}, against KServe's storage initializer", at_least=2)
+        for name in _WITH_KSERVE
+    ),
+    *(
+        Target(scenario=name, figure=CLIENT_PSS, text=f"{name}, memory of the init container, MiB", at_most=96)
+        for name in _WITH_SDK
+    ),
+    *(
+        Target(scenario=name, figure=CLIENT_PSS, text=f"{name}, memory of the init container, MiB", at_most=64)
+        for name in (*_WITHOUT_SDK, *_MEMORY_ONLY)
+    ),
+    Target(
+        scenario="init-s3", figure=OVER_PYTHON, text="init container with one S3 object over bare Python and the SDK's "
+        "own import, ms", at_most=250,
     ),
     *(Target(scenario=name, figure=SERVER_PSS, text=f"server's PSS in {name}, MiB", at_most=150) for name in _SERVED),
 )  # fmt: skip

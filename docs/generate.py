@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: settings, cli, http-api and errors.
+"""Writes the pages that are made from the code: settings, cli, http-api, errors and sources.
 
 `python -m docs.generate` writes them, `--check` fails when one is not what the code says.
 """
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 import init_container.settings
+from docs.sources_page import sources_page
 from staging_protocol.errors import ERRORS, TransientError
 from staging_server.cli import main as server
 from staging_server.openapi import markdown
@@ -133,6 +134,7 @@ PAGES: Final = {
     "cli.md": cli_page,
     "http-api.md": http_api_page,
     "errors.md": errors_page,
+    "sources.md": sources_page,
 }
 
 

@@ -13,14 +13,15 @@ from typing import Final
 
 from init_container.settings import InitSettings, log_level, read_settings, root
 from init_container.volumes import folder_of, write_termination_message
+from init_container.watching import LogProgress
 from resolver.report import failure, success, termination_message
 from resolver.resolve import resolve
 from resolver.retry import Attempts, Clock, persistently
-from resolver.run import Progress, Resolved
+from resolver.run import Resolved
 from resolver.settings import ResolveSettings
 from resolver.signals import ending_on_signals
 from resolver.sources.choose import Sources
-from resolver.sources.http import HttpSource
+from resolver.sources.outside import Outside, open_outside
 from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.logs import fields, log_to_stderr
@@ -30,9 +31,6 @@ from staging_protocol.errors import InternalError, StagingError
 
 _REPORT_PATIENCE: Final = 1.0
 """Seconds that the server gets to take the report: it must not keep Spark waiting, nor a pod that shall end."""
-
-_PROGRESS_EVERY: Final = 5.0
-"""Seconds between two lines about progress."""
 
 log = logging.getLogger("spark_staging.init")
 
@@ -62,38 +60,46 @@ def _refuse(arguments: Sequence[str]) -> None:
 
 
 def _run(settings: InitSettings, *, started: float) -> int:
-    http = _http(settings)
+    http = HttpClient(http_settings(settings))
     client = StagingClient(
         url=settings.url, token=settings.token, http=http, allow_plain_http=settings.allow_plain_http
     )
     identity = {"role": settings.role.value, "pod": settings.pod}
+    watching = LogProgress()
     try:
         with ending_on_signals():
-            resolved = _resolve(settings, client=client, http=http)
+            resolved = _resolve(settings, client=client, watching=watching)
         report = success(resolved, **identity, seconds=_since(started))
-        log.info("resolved", extra=fields(**_summary(report)))
+        log.info("resolved", extra=fields(**_summary(report, watching)))
     except StagingError as error:
         report = failure(error, **identity, seconds=_since(started))
-        log.error(error.detail, extra=fields(**_summary(report)))  # noqa: TRY400 - a traceback helps nobody here
+        log.error(error.detail, extra=fields(**_summary(report, watching)))  # noqa: TRY400 - a traceback helps nobody here
     except Exception as error:
         report = failure(InternalError(f"a bug: {error!r}"), **identity, seconds=_since(started))
-        log.exception("a bug in spark-staging-init", extra=fields(**_summary(report)))
+        log.exception("a bug in spark-staging-init", extra=fields(**_summary(report, watching)))
     write_termination_message(termination_message(report), root=settings.root)
     _send(report, client=client, settings=settings)
     return report.exit_code
 
 
-def _http(settings: InitSettings) -> HttpClient:
-    return HttpClient(
-        HttpSettings(
-            connections=settings.connections, ca_file=settings.ca_file, proxies=settings.proxies,
-            no_proxy=settings.no_proxy, user_agent="spark-staging-init",
-        )
+def http_settings(settings: InitSettings) -> HttpSettings:
+    """Return how the pod reaches other machines."""
+    return HttpSettings(
+        connections=settings.connections, ca_file=settings.ca_file, proxies=settings.proxies,
+        no_proxy=settings.no_proxy, user_agent="spark-staging-init",
     )  # fmt: skip
 
 
-def _resolve(settings: InitSettings, *, client: StagingClient, http: HttpClient) -> tuple[Resolved, ...]:
-    watching = _LogProgress()
+def _outside(settings: InitSettings) -> Outside:
+    return open_outside(
+        settings.sources,
+        secrets=settings.source_secrets,
+        base=http_settings(settings),
+        environment=settings.environment,
+    )
+
+
+def _resolve(settings: InitSettings, *, client: StagingClient, watching: LogProgress) -> tuple[Resolved, ...]:
     resolving = ResolveSettings(deadline=settings.deadline, connections=settings.connections)
     attempts = Attempts("the manifest", resolving.retry, Clock(settings.deadline), watching.retrying)
     manifest = persistently(partial(client.manifest, settings.namespace, settings.bundle), attempts=attempts)
@@ -101,39 +107,12 @@ def _resolve(settings: InitSettings, *, client: StagingClient, http: HttpClient)
         manifest,
         folder_of=partial(folder_of, files_in=settings.files_in, root=settings.root),
         sources=Sources(
-            http=partial(HttpSource, http, allow_plain_http=settings.allow_plain_http),
+            _outside(settings),
             staged=partial(StagedSource, client, namespace=settings.namespace, bundle=settings.bundle),
         ),
         settings=resolving,
         observer=watching,
     )
-
-
-class _LogProgress:
-    """Tells the log how far it is, every few seconds, and of every retry."""
-
-    def __init__(self) -> None:
-        self._due = _PROGRESS_EVERY
-
-    def progressed(self, progress: Progress) -> None:
-        """Write a line when the last one is old."""
-        if progress.seconds >= self._due:
-            self._due = progress.seconds + _PROGRESS_EVERY
-            log.info(
-                "resolving",
-                extra=fields(
-                    files=progress.files, files_done=progress.files_done, size=progress.size,
-                    received=progress.received, seconds=round(progress.seconds, 1),
-                ),
-            )  # fmt: skip
-
-    def retrying(self, uri: str, error: StagingError, seconds: float) -> None:
-        """Write a line."""
-        log.warning("trying again", extra=fields(uri=uri, why=error.detail, seconds=round(seconds, 1)))
-
-    def resolved(self, resolved: Resolved) -> None:
-        """Write a line for each dependency, when asked to."""
-        log.debug("in place", extra=fields(uri=resolved.uri, path=resolved.path, reused=resolved.reused))
 
 
 def _send(report: Report, *, client: StagingClient, settings: InitSettings) -> None:
@@ -148,10 +127,11 @@ def _send(report: Report, *, client: StagingClient, settings: InitSettings) -> N
     thread.join(_REPORT_PATIENCE)
 
 
-def _summary(report: Report) -> dict[str, object]:
+def _summary(report: Report, watching: LogProgress) -> dict[str, object]:
     return {
         "outcome": report.outcome.value, "exit_code": int(report.exit_code), "seconds": report.seconds,
         "files": report.files, "reused": report.reused, "size": report.size, "code": report.code,
+        **watching.summary(seconds=report.seconds),
     }  # fmt: skip
 
 

@@ -6,6 +6,9 @@ Besides those of the contract:
     SPARK_STAGING_CONNECTIONS    parts in flight at most (default 16)
     SPARK_STAGING_LOG_LEVEL      DEBUG, INFO (default), WARNING, ERROR
     HTTPS_PROXY, HTTP_PROXY, NO_PROXY    as everywhere, in capitals or not; the staging server is reached directly
+    AWS_…                        what AWS' SDKs read, such as AWS_ACCESS_KEY_ID, AWS_REGION, AWS_WEB_IDENTITY_TOKEN_FILE
+    GOOGLE_APPLICATION_CREDENTIALS, GCE_METADATA_HOST, STORAGE_EMULATOR_HOST    as Google's libraries read them
+    HADOOP_USER_NAME             name that is told to HDFS, where sources.json has none
     SPARK_STAGING_ROOT           a folder before all paths of the contract; for tests, which own no /var
 """
 
@@ -22,6 +25,8 @@ from staging_io.bearers import TokenFile
 from staging_protocol import pod_contract
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.pod_contract import FilesIn, Role
+from staging_protocol.source_files import read_sources
+from staging_protocol.sources import SourceSettings
 from staging_protocol.tokens import BundleId
 
 ENV_DEADLINE: Final = "SPARK_STAGING_DEADLINE"
@@ -48,12 +53,15 @@ class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
         role: driver or executor, for reports.
         files_in: where dependencies of kind `file` go.
         pod: name of the pod, for reports.
+        sources: how the places are reached that dependencies come from.
+        source_secrets: folder of the credentials that `sources` names.
         allow_plain_http: whether the token may travel in clear text to another machine.
         ca_file: authorities to trust besides the system's, if mounted.
         deadline: seconds for everything.
         connections: parts in flight at most.
         proxies: URL of the proxy by scheme.
         no_proxy: hosts that are reached directly.
+        environment: everything, for what services define (`HADOOP_USER_NAME`, `GOOGLE_APPLICATION_CREDENTIALS`).
         root: folder before all paths.
     """
 
@@ -64,12 +72,15 @@ class InitSettings(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     files_in: FilesIn
     pod: str
+    sources: SourceSettings
+    source_secrets: Path
     allow_plain_http: bool
     ca_file: str | None
     deadline: float
     connections: int
     proxies: Mapping[str, str]
     no_proxy: tuple[str, ...]
+    environment: Mapping[str, str]
     root: Path
 
 
@@ -98,6 +109,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> InitSettings:
     base = Path(env.get(ENV_ROOT) or "/")
     secrets = below(base, pod_contract.SECRET_FOLDER)
     url = _url(env[pod_contract.ENV_URL])
+    allow_plain_http = env.get(pod_contract.ENV_ALLOW_PLAIN_HTTP, "").lower() == "true"
     return InitSettings(
         url=url,
         namespace=env[pod_contract.ENV_NAMESPACE],
@@ -106,12 +118,17 @@ def read_settings(environment: Mapping[str, str] | None = None) -> InitSettings:
         role=_one_of(Role, pod_contract.ENV_ROLE, env.get(pod_contract.ENV_ROLE) or Role.EXECUTOR),
         files_in=_one_of(FilesIn, pod_contract.ENV_FILES_IN, env.get(pod_contract.ENV_FILES_IN) or FilesIn.WORK),
         pod=env.get(pod_contract.ENV_POD) or env.get("HOSTNAME") or "unknown",
-        allow_plain_http=env.get(pod_contract.ENV_ALLOW_PLAIN_HTTP, "").lower() == "true",
+        sources=_sources(
+            below(base, pod_contract.SETTINGS_FOLDER) / pod_contract.SOURCES_KEY, allow_plain_http=allow_plain_http
+        ),
+        source_secrets=below(base, pod_contract.SOURCE_SECRETS_FOLDER),
+        allow_plain_http=allow_plain_http,
         ca_file=str(secrets / pod_contract.CA_KEY) if (secrets / pod_contract.CA_KEY).is_file() else None,
         deadline=_number(env, ENV_DEADLINE, default=_DEADLINE, most=86_400),
         connections=_number(env, ENV_CONNECTIONS, default=_CONNECTIONS, most=_MAX_CONNECTIONS),
         proxies=_proxies(env),
         no_proxy=(*_list(env.get("NO_PROXY") or env.get("no_proxy")), urlsplit(url).hostname or ""),
+        environment=dict(env),
         root=base,
     )
 
@@ -141,6 +158,18 @@ def _token(path: Path) -> TokenFile:
         msg = f"{error.detail}; is the pod's own token mounted, or the bundle's Secret?"
         raise InvalidRequest(msg) from error
     return token
+
+
+def _sources(path: Path, *, allow_plain_http: bool) -> SourceSettings:
+    try:
+        given = read_sources(path.read_bytes())
+        return msgspec.structs.replace(given, allow_plain_http=given.allow_plain_http or allow_plain_http)
+    except FileNotFoundError:
+        return SourceSettings(allow_plain_http=allow_plain_http)
+    except (OSError, InvalidRequest) as error:
+        why = error.detail if isinstance(error, InvalidRequest) else error.strerror
+        msg = f"{path} cannot be used: {why}"
+        raise InvalidRequest(msg) from error
 
 
 def _one_of(kind: type[E], name: str, value: str) -> E:

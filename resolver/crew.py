@@ -40,6 +40,11 @@ class Crew:
             self._tasks.extendleft(reversed(tasks))
             self._hire()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a further task would have a thread at once."""
+        return not self._ended and len(self._threads) + len(self._tasks) < self._parallelism.limit
+
     def run(self, *, interval: float, tick: Callable[[], None]) -> None:
         """Wait until all tasks are done, calling `tick` every `interval` seconds.
 

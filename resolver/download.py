@@ -1,7 +1,7 @@
 """One dependency, from its source to its place: reuse, fetch, verify, and make it visible.
 
-A file that does not have the promised digest, or that changed under the download, is fetched once more, from the start;
-the second time its error is final.
+A file that does not have the promised checksum, or that changed under the download, is fetched once more, from the
+start; the second time its error is final.
 """
 
 import threading
@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from resolver.attempt import Attempt
+from resolver.held import Held, held
 from resolver.journal import Journal
 from resolver.parts import Part
 from resolver.plan import Download
-from resolver.run import Resolved, Run
+from resolver.records import Record
+from resolver.run import InFlight, Resolved, Run
 from resolver.sources.base import Source
-from resolver.workspace import Record, forget_record, read_record
-from staging_io.files import digest_of, regular_size
-from staging_protocol.digests import Digest
 from staging_protocol.errors import BadArchive, DigestMismatch, SourceChanged, StagingError
 
 
@@ -28,51 +27,47 @@ class DependencyDownload:
         self._download = download
         self._source = source
         self._run = run
-        self._path = download.path
         self._lock = threading.Lock()
         self._failures: set[type[StagingError]] = set()
         self._current: Attempt | None = None
         self._journal = Journal(download, enabled=run.settings.journal)
-        self._started = 0.0
+        self._started = time.monotonic()
 
     def start(self, buffer: memoryview) -> None:
         """Use what is there already, or begin to fetch."""
-        self._started = time.monotonic()
         self._run.clock.check()
-        held = self._held()
-        if held is None:
+        found = held(self._download, source=self._source, run=self._run)
+        if found is None:
+            self._run.in_flight[self._download.path] = self
             self._begin(buffer)
         else:
-            self._done(held, size=self._download.size, reused=True)
+            self._done(found, reused=True)
 
-    # --- reuse
+    def split(self) -> bool:
+        """Give a thread that has nothing to do a share of a part that arrives slowly, if there is one."""
+        attempt = self._current
+        part = None if attempt is None else attempt.split()
+        if attempt is None or part is None:
+            return False
+        self._run.crew.add_first(partial(self._fetch, attempt, part))
+        return True
 
-    def _held(self) -> Digest | None:
-        """Return the digest of what is in its place already, if that is right and whole."""
-        record = read_record(self._path) if self._needs_record else None
-        if self._download.is_unpacked:
-            return (
-                record.digest if record is not None and Path(self._path).is_dir() and self._is_current(record) else None
-            )
-        size = regular_size(self._path)
-        expected = self._download.digest
-        if expected is None and record is not None and record.size == size and self._is_current(record):
-            expected = record.digest
-        if size is None or expected is None or self._download.size not in {None, size}:
-            return None
-        return expected if digest_of(self._path, check=self._run.clock.check) == expected else None
+    def end(self) -> None:
+        """Let the run end: no thread stays behind for this file."""
+        attempt = self._current
+        if attempt is not None:
+            attempt.end()
 
     @property
-    def _needs_record(self) -> bool:
-        """Whether what is on the disk cannot be checked by the manifest alone."""
-        return self._download.is_unpacked or self._download.digest is None
-
-    def _is_current(self, record: Record) -> bool:
-        if self._download.digest is not None:
-            return record.digest == self._download.digest
-        if record.version is None or not record.version.strong:
-            return False
-        return self._source.stat(self._download.uri).version == record.version
+    def in_flight(self) -> InFlight:
+        """How far it is."""
+        attempt, known = self._current, self._download.size
+        return InFlight(
+            uri=str(self._download.uri), target=self._download.target,
+            size=known if attempt is None or attempt.size is None else attempt.size,
+            received=0 if attempt is None else attempt.parts.received,
+            seconds=time.monotonic() - self._started,
+        )  # fmt: skip
 
     # --- fetch
 
@@ -81,7 +76,8 @@ class DependencyDownload:
             self._download, source=self._source, run=self._run, journal=self._journal, more=self._add_parts
         )
         self._current = attempt
-        self._fetch(attempt, attempt.first, buffer)
+        self._run.clock.check()  # either this sees that the run was ended, or `end` sees the attempt
+        self._fetch(attempt, attempt.parts.first, buffer)
 
     def _add_parts(self, parts: list[Part]) -> None:
         attempt = self._current
@@ -115,24 +111,29 @@ class DependencyDownload:
     # --- finish
 
     def _finish(self, attempt: Attempt) -> None:
-        digest = attempt.digest()
+        sums = attempt.verify()
         self._journal.forget()
-        if self._needs_record:
-            forget_record(self._path)
+        needs_record = self._download.needs_record
+        if needs_record:
+            self._run.records_of(self._download.folder).forget(self._download.target)
         if self._download.is_unpacked:
             self._unpack(attempt)
         else:
             self._run.workspace.commit_file(attempt.file)
-        if self._needs_record:
-            record = Record(digest=digest, size=attempt.size, version=attempt.version)
-            self._run.workspace.write_record(self._path, record)
-        self._done(digest, size=attempt.size, reused=False)
+        if needs_record:
+            self._run.records_of(self._download.folder).remember(
+                Record(
+                    target=self._download.target, size=attempt.size, version=attempt.version,
+                    digest=sums.digest, checksum=sums.checksum,
+                )
+            )  # fmt: skip
+        self._done(Held(sums=sums, size=attempt.size or 0), reused=False)
 
     def _unpack(self, attempt: Attempt) -> None:
         from resolver.archives import unpack  # 5 ms, and most manifests have no archive
 
         workspace = self._run.workspace
-        final = Path(self._path)
+        final = Path(self._download.path)
         tree = workspace.begin_tree(final)
         try:
             unpack(
@@ -148,13 +149,12 @@ class DependencyDownload:
             workspace.discard_tree(tree)
             workspace.discard_file(attempt.file)
 
-    def _done(self, digest: Digest, *, size: int | None, reused: bool) -> None:
-        record = read_record(self._path) if size is None else None
+    def _done(self, found: Held, *, reused: bool) -> None:
+        self._run.in_flight.pop(self._download.path, None)
         self._run.resolved(
             Resolved(
                 uri=str(self._download.uri), kind=self._download.kind, target=self._download.target,
-                path=self._download.path, digest=digest, reused=reused,
-                size=size if size is not None else (record.size if record else regular_size(self._path) or 0),
+                path=self._download.path, digest=found.sums.digest, reused=reused, size=found.size,
                 seconds=round(time.monotonic() - self._started, 3),
             )
         )  # fmt: skip

@@ -1,17 +1,21 @@
-"""SHA-256 of a file while it arrives.
+"""Checksums of a file while it arrives.
 
-Digests want bytes in order, ranged parts come in any.  A small file is hashed by the thread that receives it.  A larger
-one has a follower: a thread that reads behind the receivers, from the page cache, whatever is whole from the start on.
-So hashing (the slowest step: about 1 GiB/s) overlaps receiving, and no byte waits in our memory for its turn.
+Digests want bytes in order, ranged parts come in any.  So there are three ways:
+
+- a small file is hashed by the thread that receives it, while its bytes are in the processor's cache;
+- CRCs of the parts of a larger one are computed like that too, and put together at the end (`combining`);
+- any other checksum of a larger one has a follower: a thread that reads behind the receivers, from the page cache,
+  whatever is whole from the start on.  So hashing (the slowest step: about 1 GiB/s) overlaps receiving, and no byte
+  waits in our memory for its turn.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from resolver.checksums import Check, InOrder, Sums
+from resolver.parts import Part
 from staging_io.files import UnfinishedFile
-from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError, Terminated
 
 _READ_SIZE: Final = 512 * 1024
@@ -22,31 +26,32 @@ _WAKE_SIZE: Final = 1024 * 1024
 
 
 class Hashing(Protocol):
-    """Is told of each piece that was written to the file, and knows the digest at the end."""
+    """Is told of each piece that was written to the file, and knows the checksums at the end."""
 
-    def wrote(self, data: memoryview) -> None:
-        """Note that `data` was written to the file; positions are asked from the download."""
+    def wrote(self, data: memoryview, *, part: Part) -> None:
+        """Note that `data` was written, as the last bytes before `part.at`; called by the thread that has the part."""
 
-    def result(self) -> Digest:
-        """Return the digest of the whole file; may wait for the rest to be hashed."""
+    def result(self) -> Sums:
+        """Return what came out for the whole file; may wait for the rest to be hashed."""
 
     def abandon(self) -> None:
-        """Stop: the digest is not wanted any more."""
+        """Stop: the result is not wanted any more."""
 
 
 class InlineHashing:
     """For a file that comes in one piece, in order, by one thread at a time."""
 
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
+    def __init__(self, check: Check) -> None:
+        self._sums = InOrder(check)
 
-    def wrote(self, data: memoryview) -> None:
+    def wrote(self, data: memoryview, *, part: Part) -> None:
         """Hash it now, while it is in the cache."""
-        self._hash.update(data)
+        del part
+        self._sums.update(data)
 
-    def result(self) -> Digest:
-        """Return the digest of what was written."""
-        return Digest.of_hash(self._hash.digest())
+    def result(self) -> Sums:
+        """Return the checksums of what was written."""
+        return self._sums.result()
 
     def abandon(self) -> None:
         """Nothing runs."""
@@ -55,12 +60,14 @@ class InlineHashing:
 class FollowingHashing:
     """For a file in parts: hashes up to `frontier()`, the position before which every byte was written."""
 
-    def __init__(self, file: UnfinishedFile, *, frontier: Callable[[], int], size: Callable[[], int | None]) -> None:
+    def __init__(
+        self, check: Check, *, file: UnfinishedFile, frontier: Callable[[], int], size: Callable[[], int | None]
+    ) -> None:
         """`size` gives the size of the file once it is known for sure."""
         self._file = file
         self._frontier = frontier
         self._size = size
-        self._hash = hashlib.sha256()
+        self._sums = InOrder(check)
         self._changed = threading.Condition()
         self._unseen = 0
         self._abandoned = False
@@ -68,15 +75,16 @@ class FollowingHashing:
         self._thread = threading.Thread(target=self._follow, name="hashing", daemon=True)
         self._thread.start()
 
-    def wrote(self, data: memoryview) -> None:
+    def wrote(self, data: memoryview, *, part: Part) -> None:
         """Wake the follower when there is enough for it; it reads back from the file, in order."""
+        del part
         with self._changed:
             self._unseen += len(data)
             if self._unseen >= _WAKE_SIZE:
                 self._unseen = 0
                 self._changed.notify()
 
-    def result(self) -> Digest:
+    def result(self) -> Sums:
         """Wait for the follower to reach the end."""
         with self._changed:
             self._changed.notify()
@@ -86,7 +94,7 @@ class FollowingHashing:
         if self._abandoned:
             msg = "the run was ended"
             raise Terminated(msg)
-        return Digest.of_hash(self._hash.digest())
+        return self._sums.result()
 
     def abandon(self) -> None:
         """Let the follower end."""
@@ -106,7 +114,7 @@ class FollowingHashing:
 
     def _hash_some(self, buffer: memoryview, offset: int) -> int:
         count = self._file.read(buffer, offset)
-        self._hash.update(buffer[:count])
+        self._sums.update(buffer[:count])
         return count
 
     def _next(self, done: int) -> int | None:

@@ -37,6 +37,11 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is an archive; other kinds never are."""
         return self.kind is Kind.ARCHIVE
 
+    @property
+    def needs_record(self) -> bool:
+        """Whether what is on the disk cannot be checked by the manifest alone."""
+        return self.is_unpacked or self.digest is None
+
 
 class ContainerLocal(msgspec.Struct, frozen=True, kw_only=True):
     """A dependency that is in the image or on a volume already, by its `local:` URI."""

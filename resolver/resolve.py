@@ -4,6 +4,7 @@ Used by the init container and by `spark-staging resolve`.  Whatever way it ends
 what is visible is whole, and nothing half done is left (but for what a journal can go on with).
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,14 +15,17 @@ from typing import Final
 from resolver.download import DependencyDownload
 from resolver.parallelism import REQUEST_COST
 from resolver.plan import ContainerLocal, Download, Plan, Volume, plan
-from resolver.retry import Clock
-from resolver.run import Observer, Progress, Resolved, Run, Silent
+from resolver.retry import Attempts, Clock
+from resolver.run import Observer, Resolved, Run, Silent
 from resolver.settings import ResolveSettings
 from resolver.sources.base import Source
 from resolver.sources.choose import SCHEMES, Sources
 from staging_io.files import free_space, make_folder, regular_size, remove_leftovers, sole_writer
 from staging_protocol.errors import NotFound
 from staging_protocol.manifest import Kind, Manifest
+
+_LIKE_A_PATTERN: Final = re.compile(r"[*?\[{]|/(?:#|$)")
+"""What every folder and glob has, and hardly any other URI."""
 
 _PATIENCE: Final = 0.5
 """Seconds that threads get to notice the end; a pod that is terminated has 2 s for everything."""
@@ -35,7 +39,7 @@ def resolve(
     settings: ResolveSettings | None = None,
     observer: Observer | None = None,
 ) -> tuple[Resolved, ...]:
-    """Bring every dependency of the manifest to its place; return them in its order.
+    """Bring every dependency of the manifest to its place; return them in its order, folders and globs expanded.
 
     Running it again moves nothing that is whole.
 
@@ -44,6 +48,9 @@ def resolve(
     """
     settings, observer = settings or ResolveSettings(), observer or Silent()
     clock = Clock(settings.deadline)
+    manifest = _expanded(
+        manifest, sources=sources, attempts=lambda name: Attempts(name, settings.retry, clock, observer.retrying)
+    )
     folders = {kind: folder_of(kind) for kind in sorted({entry.kind for entry in manifest.entries})}
     with ExitStack() as locks:
         for folder in sorted(set(folders.values())):
@@ -57,6 +64,16 @@ def resolve(
         finally:
             # A thread that hangs in a read may still open a hidden file: until it has left, nobody else begins here.
             run.crew.when_left(locks.pop_all().close)
+
+
+def _expanded(manifest: Manifest, *, sources: Sources, attempts: Callable[[str], Attempts]) -> Manifest:
+    if not any(_LIKE_A_PATTERN.search(entry.uri) for entry in manifest.entries):
+        return manifest
+    from resolver.expand import expand_entries  # most manifests name each file
+
+    return Manifest(
+        entries=expand_entries(manifest.entries, sources=sources, attempts=attempts), version=manifest.version
+    )
 
 
 def _plan(manifest: Manifest, *, folders: dict[Kind, Path]) -> Plan:
@@ -80,13 +97,11 @@ def _carry_out(todo: Plan, manifest: Manifest, *, sources: Sources, run: Run) ->
 
     def tick() -> None:
         run.clock.check()
-        received, done = run.counts
-        seconds = time.monotonic() - started
-        files = len(todo.downloads)
-        run.parallelism.observe(work=received + done * REQUEST_COST, computed=time.process_time(), now=seconds)
-        run.observer.progressed(
-            Progress(files=files, files_done=done, size=todo.size, received=received, seconds=seconds)
-        )
+        progress = run.progress(files=len(todo.downloads), size=todo.size, seconds=time.monotonic() - started)
+        work = progress.received + progress.files_done * REQUEST_COST
+        run.parallelism.observe(work=work, computed=time.process_time(), now=progress.seconds)
+        run.share_out()
+        run.observer.progressed(progress)
 
     try:
         run.crew.add(*(partial(_bring, one, sources.source_of(one.uri), run) for one in todo.downloads))
@@ -97,6 +112,7 @@ def _carry_out(todo: Plan, manifest: Manifest, *, sources: Sources, run: Run) ->
         run.clock.end()
         run.crew.end(patience=_PATIENCE)
         run.workspace.end()
+        run.end()
     return _in_order(manifest, todo, run.all_resolved(), present)
 
 

@@ -49,6 +49,8 @@ class ResolveSettings(msgspec.Struct, frozen=True, kw_only=True):
         connections: parts in flight at most; how many are used is found out while running.
         durable: flush files and folders to the disk before they count as done (decision 0003).
         journal: keep what a killed run has downloaded, where version or digest prove that it is still right.
+        digests: compute SHA-256 of everything, for callers that show or store it; else only where nothing that is
+            cheaper proves the bytes.
         progress_interval: seconds between two reports of progress.
     """
 
@@ -58,6 +60,7 @@ class ResolveSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 16
     durable: bool = False
     journal: bool = False
+    digests: bool = False
     progress_interval: float = 0.2
     retry: RetrySettings = RetrySettings()
     archives: ArchiveLimits = ArchiveLimits()

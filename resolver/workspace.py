@@ -6,11 +6,7 @@ a moment later becomes visible, and nothing hidden is left behind.
 
 import threading
 from pathlib import Path
-from typing import Final
 
-import msgspec
-
-from resolver.sources.base import Version
 from staging_io.files import (
     FOLDER_MODE,
     UnfinishedFile,
@@ -19,20 +15,7 @@ from staging_io.files import (
     remove_tree,
     translated,
 )
-from staging_protocol.digests import Digest
-from staging_protocol.errors import InvalidRequest, Terminated
-from staging_protocol.wire import decode, encode
-
-_MAX_RECORD: Final = 10_000
-"""Bytes; a record has a digest, a size and a version."""
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is remembered, in a hidden sibling, of a finished dependency that cannot be checked by itself."""
-
-    digest: Digest
-    size: int
-    version: Version | None
+from staging_protocol.errors import Terminated
 
 
 class Workspace:
@@ -118,28 +101,7 @@ class Workspace:
             for folder in folders:
                 flush_folder(folder)
 
-    def write_record(self, final: str | Path, record: Record) -> None:
-        """Remember what `final` was made of."""
-        path = hidden(final, "json")
-        file = self.begin_file(path)
-        file.write(memoryview(encode(record)), 0)
-        self.commit_file(file)
-
     def _check(self) -> None:
         if self._ended:
             msg = "the run was ended"
             raise Terminated(msg)
-
-
-def read_record(final: str | Path) -> Record | None:
-    """Return what is remembered of `final`; None when there is nothing that can be read."""
-    try:
-        with hidden(final, "json").open("rb") as file:
-            return decode(file.read(_MAX_RECORD), into=Record)
-    except (OSError, InvalidRequest):
-        return None
-
-
-def forget_record(final: str | Path) -> None:
-    """Remove what is remembered of `final`."""
-    remove_tree(hidden(final, "json"))

@@ -3,12 +3,16 @@
 import select
 import socket
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult
+
+from staging_protocol.errors import InvalidRequest, RefusedByPolicy
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
+
+    from staging_io.exchange import Admission
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of an answer's status line and headers; what has more did not come from a server of ours or anybody's."""
@@ -28,13 +32,18 @@ class Connection:
     """
 
     def __init__(
-        self, url: SplitResult, *, tls: "ssl.SSLContext | None", connect_timeout: float, stall_timeout: float
+        self,
+        url: SplitResult,
+        *,
+        tls: "ssl.SSLContext | None",
+        admission: "Admission | None" = None,
+        connect_timeout: float,
+        stall_timeout: float,
     ) -> None:
         """Connect.  A peer that is silent for `stall_timeout` seconds counts as gone, in each call below."""
-        port = url.port or (443 if tls else 80)
         self._left = memoryview(b"")
         self._in_clear = tls is None
-        self._socket = socket.create_connection((url.hostname, port), timeout=connect_timeout)
+        self._socket = _connected(url, admission=admission, timeout=connect_timeout)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is None:
@@ -55,11 +64,8 @@ class Connection:
         return bool(self._left) or bool(poll.poll(0))
 
     def send(self, data: bytes) -> None:
-        """Send a whole request."""
-        try:
-            self._socket.sendall(data)
-        except BlockingIOError as error:
-            raise _timed_out() from error
+        """Send a whole request; a peer that did not wait for it may have said why, which reading tells."""
+        self._send_part(data)
 
     def send_in_parts(self, head: bytes, parts: "Iterable[bytes | memoryview]") -> bool:
         """Send a request whose body comes in parts; False when the peer did not wait for all of it.
@@ -130,6 +136,48 @@ class Connection:
             return self._socket.recv(_FIRST_READ)
         except BlockingIOError as error:
             raise _timed_out() from error
+
+
+def _connected(url: SplitResult, *, admission: "Admission | None", timeout: float) -> socket.socket:
+    """Return a connection to the first address that takes it.
+
+    The name is looked up once, and each address is asked for before it is used: a name that leads elsewhere the second
+    time leads nowhere.
+    """
+    unreachable: OSError | None = None
+    refused: RefusedByPolicy | None = None
+    for family, address in _addresses(url):
+        connected = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if admission is not None:
+                admission.check_address(url, str(address[0]))
+            connected.settimeout(timeout)
+            connected.connect(address)
+        except OSError as error:
+            connected.close()
+            unreachable = error
+        except RefusedByPolicy as error:
+            connected.close()
+            refused = error
+        except BaseException:
+            connected.close()
+            raise
+        else:
+            return connected
+    try:
+        raise unreachable or refused or OSError("the name has no address")
+    finally:
+        del unreachable, refused  # their tracebacks hold this frame
+
+
+def _addresses(url: SplitResult) -> list[tuple[socket.AddressFamily, Any]]:
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        found = socket.getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label of more than 63 characters, or of none
+        msg = "the host of the URL is no host name"
+        raise InvalidRequest(msg) from error
+    return [(family, address) for family, _, _, _, address in found]
 
 
 def _limit(connected: socket.socket, *, seconds: float) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DirectClient:
     """The idle connections of a program, by origin."""
 
-    def __init__(self, settings: HttpSettings, *, tls: "Callable[[], ssl.SSLContext]") -> None:
+    def __init__(self, settings: HttpSettings, *, tls: "Callable[[SplitResult], ssl.SSLContext]") -> None:
         self._settings = settings
         self._tls = tls
         self._idle: defaultdict[tuple[str, str], list[Connection]] = defaultdict(list)
@@ -64,7 +64,7 @@ class DirectClient:
     def _connect(self, url: SplitResult) -> Connection:
         settings = self._settings
         return Connection(
-            url, tls=self._tls() if url.scheme == "https" else None,
+            url, tls=self._tls(url) if url.scheme == "https" else None, admission=settings.admission,
             connect_timeout=settings.connect_timeout, stall_timeout=settings.stall_timeout,
         )  # fmt: skip
 

@@ -1,13 +1,26 @@
 """What an HTTP exchange is to us: how to reach a peer, what it answers, and the error when it does not."""
 
+import re
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 from urllib.parse import SplitResult
 
 import msgspec
 
-from staging_protocol.errors import PeerNotTrusted, SourceUnavailable
+from staging_protocol.errors import Denied, PeerNotTrusted, SourceUnavailable, StagingError, Unauthenticated
+
+_PORTS: Final = {"http": 80, "https": 443}
+_ABOUT_US: Final = frozenset(
+    {
+        "CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED",
+        "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE",
+    }
+)  # fmt: skip
+"""Alerts of a peer that refuses our certificate, or its lack (RFC 8446, section 6.2; the last one by TLS 1.2)."""
+
+_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
+"""How http.client words a proxy's refusal; it gives the status in no other way."""
 
 Body = bytes | Iterable[bytes | memoryview]
 """What is sent: bytes, or parts whose sizes add up to the Content-Length that the caller gives."""
@@ -43,6 +56,26 @@ class Answer(Protocol):
     ) -> None: ...
 
 
+class Admission(Protocol):
+    """Says where requests may go.  Asked for each request and each new connection, by any thread: it must be quick.
+
+    Behind a proxy, which looks names up by itself, only URLs are asked for.
+    """
+
+    def check_url(self, url: SplitResult) -> None:
+        """Raise RefusedByPolicy when no request may go to the host of `url`."""
+
+    def check_address(self, url: SplitResult, address: str) -> None:
+        """Raise RefusedByPolicy when no connection may go to `address`, which the host of `url` has."""
+
+
+class ClientPair(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths of PEM files: our certificate with its chain, and its key, which may be in the same file."""
+
+    certificate: str
+    key: str | None = None
+
+
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach other machines.
 
@@ -52,8 +85,10 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
         connections: connections kept for each host.
         ca_file: PEM file of authorities that are trusted besides the system's.
         proxies: URL of the proxy by scheme of the request (`http`, `https`).
-        no_proxy: hosts and domain suffixes that are reached directly.
+        no_proxy: hosts and domain suffixes, also with a port, networks, or `*`, that are reached directly.
         user_agent: how the program names itself.
+        client_pairs: what is shown to those who ask for a certificate, by `host:port`.
+        admission: says where requests may go; None: everywhere.
     """
 
     connect_timeout: float = 10.0
@@ -63,26 +98,50 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Mapping[str, str] = msgspec.field(default_factory=dict)
     no_proxy: tuple[str, ...] = ()
     user_agent: str = "spark-staging"
+    client_pairs: Mapping[str, ClientPair] = msgspec.field(default_factory=dict)
+    admission: Admission | None = None
 
 
-def unavailable(url: SplitResult, error: BaseException) -> SourceUnavailable | PeerNotTrusted:
+def authority_of(url: SplitResult) -> str:
+    """Return `host:port` of a URL, whether it names its port or not."""
+    host = url.hostname or ""
+    return f"{f'[{host}]' if ':' in host else host}:{url.port or _PORTS.get(url.scheme, 0)}"
+
+
+def unavailable(url: SplitResult, error: BaseException) -> StagingError:
     """Return our error for a foreign one; it names the host only, because paths and queries may hold secrets."""
     host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
-    if doubt := _doubt(error):
-        return PeerNotTrusted(
-            f"{host} is not trusted: {doubt}; if it has an authority of its own, say so (SPARK_STAGING_CA_FILE of a "
-            "submitter, pod_ca_file of the server for pods)"
-        )
+    for cause in _causes(error):
+        if doubt := getattr(cause, "verify_message", None):
+            return PeerNotTrusted(
+                f"{host} is not trusted: {doubt}; if it has an authority of its own, say so (connection.ca_file in "
+                "sources.json for sources; for the staging server SPARK_STAGING_CA_FILE of a submitter, pod_ca_file of "
+                "the server for pods)"
+            )
+        if str(getattr(cause, "reason", "")).partition("_ALERT_")[2] in _ABOUT_US:
+            return Unauthenticated(
+                f"{host} refuses our certificate, or that we have none; see http.hosts in sources.json"
+            )
+        if refusal := _TUNNEL.match(str(cause)):
+            return _refused_by_proxy(int(refusal[1]), host=host)
     return SourceUnavailable(f"{host} does not answer: {_reason(error)}")
 
 
-def _doubt(error: BaseException) -> str | None:
-    """Return what is wrong with the peer's certificate, if that is the reason."""
+def _causes(error: BaseException) -> tuple[object, ...]:
+    """Return an error and those that urllib3 has wrapped into it."""
     inner = error.args[0] if error.args else None
-    for candidate in (error, inner, getattr(inner, "reason", None), getattr(error, "reason", None)):
-        if verification := getattr(candidate, "verify_message", None):
-            return str(verification)
-    return None
+    candidates = (error, inner, getattr(inner, "reason", None), getattr(error, "reason", None))
+    return (*candidates, getattr(error, "original_error", None))
+
+
+def _refused_by_proxy(status: int, *, host: str) -> StagingError:
+    match status:
+        case 407:
+            return Denied(f"the proxy wants credentials to connect to {host}; write user and password into its URL")
+        case 401 | 403 | 404 | 405 | 451:
+            return Denied(f"the proxy refuses to connect to {host} ({status})")
+        case _:
+            return SourceUnavailable(f"the proxy cannot connect to {host} ({status})")
 
 
 def _reason(error: BaseException) -> str:

@@ -3,7 +3,7 @@
     <folder>/.spark-staging-<16 hex of the final name's SHA-256>.part      a file that is being written
     <folder>/.spark-staging-<16 hex>.tree                                  a folder that is being filled
     <folder>/.spark-staging-<16 hex>.journal                               which parts of it are there
-    <folder>/.spark-staging-<16 hex>.json                                  what we know of the finished one
+    <folder>/.spark-staging-<16 hex of .records>.jsonl                     what we know of finished ones
 
 Hidden names follow from final ones, so the next run finds, uses or removes what a killed run left.  Everything gets
 the mode that Spark needs (files 0644, folders 0755), whatever the umask.
@@ -120,13 +120,19 @@ def _hidden(final: str, suffix: str) -> str:
 
 def digest_of(path: str | Path, *, check: Callable[[], None] = lambda: None) -> Digest:
     """Return the digest of a file, read in flat memory; `check` is called between reads and may raise."""
-    buffer = memoryview(bytearray(_READ_SIZE))
     digest = hashlib.sha256()
+    for data in read_all(path):
+        digest.update(data)
+        check()
+    return Digest.of_hash(digest.digest())
+
+
+def read_all(path: str | Path) -> Iterator[memoryview]:
+    """Yield the bytes of a file in flat memory; each piece is good until the next one is asked for."""
+    buffer = memoryview(bytearray(_READ_SIZE))
     with translated(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path or a string
         while count := file.readinto(buffer):
-            digest.update(buffer[:count])
-            check()
-    return Digest.of_hash(digest.digest())
+            yield buffer[:count]
 
 
 def regular_size(path: str | Path) -> int | None:

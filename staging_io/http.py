@@ -4,26 +4,29 @@ One `HttpClient` holds the connections of a program.  It neither retries nor fol
 its callers.  Every foreign exception leaves here as one of ours.
 
 There are two ways out.  What needs no proxy goes by `direct`, which costs little; proxies are reached by urllib3
-(`pooled`), which is loaded then.
+(`pooled`), which is loaded then.  An `Admission` of the settings is asked before each request, and for each address
+that a connection would go to.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
 
 from staging_io.direct import DirectClient
 from staging_io.exchange import Answer, Body, HttpSettings
+from staging_io.proxies import LOOPBACK, Proxies
 from staging_protocol.errors import InvalidRequest, RefusedByPolicy
 
 if TYPE_CHECKING:
     import ssl
 
     from staging_io.pooled import PooledClient
+    from staging_io.tls import TlsContexts
 
 __all__ = ["Answer", "Body", "HttpClient", "HttpSettings", "bearer", "goes_in_clear_text"]
-
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class HttpClient:
@@ -33,9 +36,12 @@ class HttpClient:
         self._settings = settings or HttpSettings()
         # Encoded bodies have other sizes and digests than the ones we were promised.
         self._headers = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"}
-        self._direct = DirectClient(self._settings, tls=self.tls)
-        self._context: ssl.SSLContext | None = None
+        self._admission = self._settings.admission
+        self._proxies = Proxies(self._settings)
+        self._direct = DirectClient(self._settings, tls=self._tls)
+        self._contexts: TlsContexts | None = None
         self._pooled: PooledClient | None = None
+        self._hastier: list[HttpClient] = []
 
     def open(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Body | None = None
@@ -47,55 +53,61 @@ class HttpClient:
 
         Raises:
             SourceUnavailable: no connection, no answer, or a body that ends early; also while the caller reads.
-            InvalidRequest: the URL is none.
+            InvalidRequest: the URL is none, or a certificate file of the settings cannot be used.
+            RefusedByPolicy: no request may go there.
+            PeerNotTrusted, Unauthenticated, Denied: the peer's certificate does not hold, it refuses ours, or the proxy
+                refuses to connect.
         """
         parts = _split(url)
+        if self._admission is not None:
+            self._admission.check_url(parts)
         all_headers = {**self._headers, **(headers or {})}
-        proxy = self._settings.proxies.get(parts.scheme)
-        if proxy is not None and self._is_direct(parts.hostname or ""):
-            proxy = None
+        proxy = self._proxies.of(parts)
         if proxy is None:
             return self._direct.open(method, parts, headers=all_headers, body=body)
         return self._pool().open(method, url, headers=all_headers, body=body, proxy=proxy)
+
+    def hastier(self, *, seconds: float) -> Self:
+        """Return a client under the same policy, with connections of its own, that gives peers up after `seconds`.
+
+        It is closed with this one.
+        """
+        made = type(self)(
+            msgspec.structs.replace(
+                self._settings,
+                connect_timeout=min(seconds, self._settings.connect_timeout),
+                stall_timeout=min(seconds, self._settings.stall_timeout),
+            )
+        )
+        self._hastier.append(made)
+        return made
 
     def close(self) -> None:
         """Close all connections."""
         self._direct.close()
         if self._pooled is not None:
             self._pooled.close()
+        for made in self._hastier:
+            made.close()
 
-    def tls(self) -> "ssl.SSLContext":
-        """Return what certificates are checked by; loading the system's authorities takes 20 ms, so only when asked."""
-        if self._context is None:
-            import ssl
+    def _tls(self, url: SplitResult) -> "ssl.SSLContext":
+        if self._contexts is None:
+            from staging_io.tls import TlsContexts  # 20 ms, for `ssl`
 
-            context = ssl.create_default_context()
-            if self._settings.ca_file is not None:
-                try:
-                    context.load_verify_locations(cafile=self._settings.ca_file)
-                except OSError as error:
-                    msg = f"{self._settings.ca_file} is not a readable PEM file of certificates: {error}"
-                    raise InvalidRequest(msg) from error
-            self._context = context
-        return self._context
+            self._contexts = TlsContexts(self._settings)
+        return self._contexts.of(url)
 
     def _pool(self) -> "PooledClient":
         if self._pooled is None:
             from staging_io.pooled import PooledClient
 
-            self._pooled = PooledClient(self._settings, tls=self.tls)
+            self._pooled = PooledClient(self._settings, tls=self._tls)
         return self._pooled
-
-    def _is_direct(self, host: str) -> bool:
-        return host in _LOOPBACK or any(
-            entry == "*" or host == entry.lstrip(".") or host.endswith(f".{entry.lstrip('.')}")
-            for entry in self._settings.no_proxy
-        )
 
 
 def goes_in_clear_text(url: SplitResult) -> bool:
     """Tell whether others on the network can read what is sent to `url`: then it must carry no secret."""
-    return url.scheme != "https" and url.hostname not in _LOOPBACK
+    return url.scheme != "https" and url.hostname not in LOOPBACK
 
 
 def bearer(secret: str, *, url: str, allow_plain_http: bool) -> dict[str, str]:

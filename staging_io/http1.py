@@ -7,7 +7,7 @@ and follows nothing.  Why it is ours, and what it costs, is in docs/decisions/00
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, quote
 
 from staging_io.connection import BadAnswer, Connection
@@ -42,6 +42,10 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a header, or `default`; the one of `Mapping` raises and catches an error for each that is missing."""
+        return self._values.get(name.lower(), default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from types import TracebackType
 from typing import Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, LocationValueError
@@ -15,20 +15,20 @@ from staging_protocol.errors import InvalidRequest
 
 
 class PooledClient:
-    """urllib3's pools, one manager for each scheme and proxy."""
+    """urllib3's pools, one manager for each proxy and TLS context."""
 
-    def __init__(self, settings: HttpSettings, *, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, settings: HttpSettings, *, tls: Callable[[SplitResult], ssl.SSLContext]) -> None:
         self._settings = settings
         self._tls = tls
-        self._managers: dict[tuple[str, str], urllib3.ProxyManager] = {}
+        self._managers: dict[tuple[str, ssl.SSLContext | None], urllib3.ProxyManager] = {}
 
     def open(self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, proxy: str) -> Answer:
         """Send one request and return its answer."""
         parts = urlsplit(url)
         timeout = urllib3.Timeout(connect=self._settings.connect_timeout, read=self._settings.stall_timeout)
         try:
-            answer = self._manager(scheme=parts.scheme, proxy=proxy).request(
-                method, url, headers=headers, redirect=False, retries=False,
+            answer = self._manager(parts, proxy=proxy).request(
+                method, _with_dots(url), headers=headers, redirect=False, retries=False,
                 body=body,  # type: ignore[arg-type] # it sends whatever a socket takes, so views of memory, too
                 preload_content=False, decode_content=False, timeout=timeout,
             )  # fmt: skip
@@ -44,12 +44,30 @@ class PooledClient:
         for manager in self._managers.values():
             manager.clear()
 
-    def _manager(self, *, scheme: str, proxy: str) -> urllib3.ProxyManager:
-        if (scheme, proxy) not in self._managers:
-            context = self._tls() if scheme == "https" else None
-            size = self._settings.connections
-            self._managers[scheme, proxy] = urllib3.ProxyManager(proxy, maxsize=size, ssl_context=context)
-        return self._managers[scheme, proxy]
+    def _manager(self, url: SplitResult, *, proxy: str) -> urllib3.ProxyManager:
+        context = self._tls(url) if url.scheme == "https" else None
+        if (proxy, context) not in self._managers:
+            self._managers[proxy, context] = urllib3.ProxyManager(
+                proxy, maxsize=self._settings.connections, ssl_context=context, proxy_headers=_shown_to(proxy)
+            )
+        return self._managers[proxy, context]
+
+
+def _with_dots(url: str) -> str:
+    """Return `url` with the names `.` and `..` in its path encoded: urllib3 resolves them, but S3 has such keys."""
+    if "/." not in url:
+        return url
+    parts = urlsplit(url)
+    names = (name.replace(".", "%2E") if name in {".", ".."} else name for name in parts.path.split("/"))
+    return parts._replace(path="/".join(names)).geturl()
+
+
+def _shown_to(proxy: str) -> Mapping[str, str]:
+    """Return the credentials that the URL of a proxy has, which urllib3 does not look at."""
+    url = urlsplit(proxy)
+    if url.username is None:
+        return {}
+    return urllib3.make_headers(proxy_basic_auth=f"{unquote(url.username)}:{unquote(url.password or '')}")
 
 
 class PooledAnswer:

@@ -3,7 +3,8 @@
     /var/spark-data/spark-jars|spark-files|spark-pyfiles   volume `spark-staging`, read-only for Spark
     /var/spark-work                                        volume `spark-work`, working folder of the Spark container
     /var/run/secrets/spark-staging/token, ca.crt           projected token, or Secret; in the init container only
-    /etc/spark-staging/sources.json                        ConfigMap, only where a source needs settings
+    /etc/spark-staging/sources.json                        only where a source needs settings; an annotation's text
+    /var/run/secrets/spark-staging-sources/<secret>/<key>  credentials of sources; in the init container only
 
 Each dependency is in exactly one of these folders.  Archives are unpacked into the working folder.  Files are in the
 working folder too, unless Spark itself is given them as `spark.files`: stock Spark deletes a file of that name from the
@@ -22,6 +23,8 @@ CA_ANNOTATION: Final = "spark-staging.io/ca"
 """PEM text of the server's authority, which becomes `ca.crt` beside a projected token."""
 SERVER_ANNOTATION: Final = "spark-staging.io/server"
 """URL for pods of the server whose token a Secret holds."""
+SOURCES_ANNOTATION: Final = "spark-staging.io/sources"
+"""JSON of `SourceSettings`, which becomes `sources.json`; it holds no secret."""
 TOKEN_AUDIENCE: Final = "spark-staging"  # noqa: S105 - the audience of a token, not a token
 
 INIT_CONTAINER: Final = "spark-staging-init"
@@ -30,11 +33,14 @@ WORK_VOLUME: Final = "spark-work"
 TOKEN_SECONDS: Final = 3600
 """Life of a projected token; the kubelet replaces it after 80 % of it."""
 SECRET_VOLUME: Final = "spark-staging-token"  # noqa: S105 - the name of a volume
+SOURCES_VOLUME: Final = "spark-staging-sources"
+SOURCE_SECRETS_VOLUME: Final = "spark-staging-source-secrets"
 NO_API_TOKEN_VOLUME: Final = "spark-staging-no-api-token"  # noqa: S105 - the name of a volume
 
 DATA_FOLDER: Final = "/var/spark-data"
 WORK_FOLDER: Final = "/var/spark-work"
 SECRET_FOLDER: Final = "/var/run/secrets/spark-staging"  # noqa: S105 - a path
+SOURCE_SECRETS_FOLDER: Final = "/var/run/secrets/spark-staging-sources"
 API_TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path
 SETTINGS_FOLDER: Final = "/etc/spark-staging"
 TERMINATION_MESSAGE: Final = "/dev/termination-log"

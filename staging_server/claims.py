@@ -17,7 +17,7 @@ KINDS: Final = ("age", "time-to-live", "pod", "owner", "grace", "lease", "pin", 
 _NAMES: Final = 10
 """Pods that an explanation names; a job may have thousands."""
 
-_ASK_AGAIN: Final = timedelta(minutes=5)
+ASK_AGAIN: Final = timedelta(minutes=5)
 """When a bundle that Kubernetes never claimed is looked at again while its answer is unknown; claimed ones change with
 an event."""
 
@@ -109,7 +109,7 @@ def _no(kind: str, said: str) -> Reason:
 
 def _unknown(kind: str, seen: Observed, now: datetime, what: str) -> Reason:
     claims = seen.last_seen is not None and seen.ended_at is None
-    look_at = None if claims else now + _ASK_AGAIN
+    look_at = None if claims else now + ASK_AGAIN
 
     def said() -> str:
         last = "" if seen.last_seen is None else f" (it was there at {clock_text(seen.last_seen)})"

@@ -10,7 +10,6 @@ from staging_protocol.errors import InvalidRequest, NotFound
 from staging_protocol.tokens import BundleId
 from staging_server.access_tokens import Verb
 from staging_server.auth.base import Access
-from staging_server.auth.discretion import in_confidence
 from staging_server.namespaces import checked_namespace
 from staging_server.parts import ServerParts
 from staging_server.problems import REQUEST_ID_HEADER
@@ -80,7 +79,7 @@ class Exchange:
             Unavailable: nobody knows now.
         """
         if self._tenant is None:
-            self._tenant = await in_confidence(self.state.gate.tenants.find(checked_namespace(self.namespace or "")))
+            self._tenant = await self.state.gate.tenants.find(checked_namespace(self.namespace or ""))
         return self._tenant
 
     async def operates(self) -> bool:

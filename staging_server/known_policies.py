@@ -4,13 +4,13 @@ The file is read again when it changes.  When the new one is not valid the old p
 slip of an editor must not end anybody's bundle.
 """
 
-import asyncio
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from staging_protocol.errors import InvalidRequest
+from staging_server.followed import Followed
 from staging_server.observer import SILENT, Observer
 from staging_server.policies import Policies, Policy, parse_policies, policy_of
 from staging_server.settings import Settings
@@ -27,8 +27,8 @@ class KnownPolicies:
         self._path = settings.retention.policies_file
         self._every = settings.retention.reload_every
         self._observer = observer
-        self._text = None if self._path is None else read_text(self._path)
-        self.now = self._parsed()
+        self._file = None if self._path is None else Followed(self._path)
+        self.now = self._read()
         """The policies as they are now; a sweep takes them once."""
 
     def of(self, namespace: str) -> Policy:
@@ -37,27 +37,21 @@ class KnownPolicies:
 
     async def watch(self) -> None:
         """Read the file again whenever it changes; until cancelled."""
-        while self._path is not None:
-            await asyncio.sleep(self._every)
-            await asyncio.get_running_loop().run_in_executor(None, self._refresh, self._path)
+        if self._file is not None:
+            await self._file.watch(self._take, refused=self._complain, every=self._every)
 
-    def _refresh(self, path: Path) -> None:
-        try:
-            text = read_text(path)
-            if text == self._text:
-                return
-            self._text = text
-            self.now = self._parsed()
-        except InvalidRequest as error:
-            self._observer.policies_refused()
-            _log.error("policies file not reloaded, the old policies stay", detail=error.detail)
-        else:
-            _log.info("policies file reloaded", file=str(path))
+    def _take(self) -> None:
+        self.now = self._read()
+        _log.info("policies file reloaded", file=str(self._path))
 
-    def _parsed(self) -> Policies:
-        if self._text is None:
+    def _complain(self, error: InvalidRequest) -> None:
+        self._observer.policies_refused()
+        _log.error("policies file not reloaded, the old policies stay", detail=error.detail)
+
+    def _read(self) -> Policies:
+        if self._path is None:
             return Policies(self._base)
-        return parse_policies(self._text, base=self._base, name=f"the policies file {self._path}")
+        return parse_policies(read_text(self._path), base=self._base, name=f"the policies file {self._path}")
 
 
 def read_text(path: Path) -> str:

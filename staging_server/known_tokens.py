@@ -4,7 +4,6 @@ The file is read again when it changes.  When the new one is not valid the old t
 nobody out.
 """
 
-import asyncio
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ import structlog
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.tokens import Token
 from staging_server.access_tokens import AccessToken, TokensFile, read_tokens
+from staging_server.followed import Followed
 
 _log: Final = structlog.get_logger("access_tokens")
 
@@ -27,7 +27,7 @@ class AccessTokens:
         """Read the file; raises InvalidRequest.  Waits for the disk."""
         self._path = path
         self._clock = clock
-        self._version = _version(path)
+        self._file = Followed(path)
         self._by_id = _index(read_tokens(path))
 
     def find(self, token: Token) -> AccessToken | None:
@@ -41,31 +41,16 @@ class AccessTokens:
 
     async def watch(self, *, every: float) -> None:
         """Read the file again whenever it changes; until cancelled."""
-        while True:
-            await asyncio.sleep(every)
-            await asyncio.get_running_loop().run_in_executor(None, self._refresh)
+        await self._file.watch(self._take, refused=_complain, every=every)
 
-    def _refresh(self) -> None:
-        try:
-            version = _version(self._path)
-            if version == self._version:
-                return
-            self._version = version
-            self._by_id = _index(read_tokens(self._path))
-        except InvalidRequest as error:
-            _log.error("tokens file not reloaded, the old tokens stay valid", detail=error.detail)
-        else:
-            _log.info("tokens file reloaded", tokens=len(self._by_id))
+    def _take(self) -> None:
+        self._by_id = _index(read_tokens(self._path))
+        _log.info("tokens file reloaded", tokens=len(self._by_id))
+
+
+def _complain(error: InvalidRequest) -> None:
+    _log.error("tokens file not reloaded, the old tokens stay valid", detail=error.detail)
 
 
 def _index(content: TokensFile) -> dict[str, AccessToken]:
     return {entry.id: entry for entry in content.tokens}
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes whenever the file does (editors and Kubernetes replace it: another inode)."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

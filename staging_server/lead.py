@@ -29,14 +29,20 @@ from staging_server.tenants import Tenant
 
 _log: Final = structlog.get_logger("lead")
 
-OpenSights = Callable[[], AbstractAsyncContextManager[Sights]]
-"""Begins to watch, and returns at once: nothing is known before the first lists."""
+OpenSights = Callable[[Callable[[], None]], AbstractAsyncContextManager[Sights]]
+"""Begins to watch, and returns at once: nothing is known before the first lists.
+
+It calls what it is given, on the event loop, whenever something becomes known that a sweep had to leave."""
 
 _TRY_EVERY: Final = 15.0
 """Seconds between two attempts to take or renew the lead, an eighth of how long it lasts."""
 
 _LET_GO_AFTER: Final = leases.SECONDS * 0.75
 """Seconds without a renewal after which the lead lets go by itself, before the database gives it to another one."""
+
+_AT_LEAST: Final = 2.0
+"""Seconds between two sweeps: what becomes known at a start, kind by kind, is found by one or two of them, and a watch
+that comes and goes does not make them run all the time."""
 
 _take = one_by_one(leases.take)
 _give_back = one_by_one(leases.give_back)
@@ -50,12 +56,12 @@ class LeadSights:
         self._now = otherwise
 
     @asynccontextmanager
-    async def watching(self, open_sights: OpenSights | None) -> AsyncIterator[None]:
-        """Watch, as long as the block lasts."""
+    async def watching(self, open_sights: OpenSights | None, *, known: Callable[[], None]) -> AsyncIterator[None]:
+        """Watch, as long as the block lasts, and call `known` as `OpenSights` does."""
         if open_sights is None:
             yield
             return
-        async with open_sights() as sights:
+        async with open_sights(known) as sights:
             self._now = sights
             try:
                 yield
@@ -119,17 +125,24 @@ class Lead:
         self._observer.lead_held(held=True)
         _log.info("lead.taken")
         try:
-            async with self._sights.watching(self._open_sights), owned(self._sweep()):
+            known = asyncio.Event()
+            async with self._sights.watching(self._open_sights, known=known.set), owned(self._sweep(known)):
                 while await self._has_it():  # noqa: ASYNC110 - it waits for the database's clock, which sends no events
                     await asyncio.sleep(self._try_every)
         finally:
             self._observer.lead_held(held=False)
         _log.warning("lead.lost")
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, known: asyncio.Event) -> None:
+        """Sweep in the interval, and sooner when more of Kubernetes is known than before."""
         while True:
+            known.clear()
             await self._sweeper.sweep_or_tell()
-            await asyncio.sleep(self._sweep_every)
+            at_least = min(_AT_LEAST, self._sweep_every)
+            await asyncio.sleep(at_least)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep_every - at_least):
+                    await known.wait()
 
     async def _has_it(self) -> bool:
         """Take or renew the lease; while the database does not answer, the lead is kept for as long as it is sure."""

@@ -106,7 +106,8 @@ async def opened(
     tls = await asyncio.to_thread(open_tls, settings.tls, observer=metrics)
     files = raise_file_limit()
     async with AsyncExitStack() as stack:
-        gate = await stack.enter_async_context(open_gate(settings, clock=clock, observer=metrics.watches))
+        opening = open_gate(settings, clock=clock, watches=metrics.watches, reviews=metrics.reviews)
+        gate = await stack.enter_async_context(opening)
         pods = await asyncio.to_thread(pods_of, settings, place.url)
         parts = await stack.enter_async_context(
             open_server_parts(settings, pods=pods, observer=metrics, clock=clock, database=database)

@@ -1,6 +1,6 @@
 """The part of a sweep that looks at bundles, and ends those that nothing keeps.
 
-    changed    what an event of Kubernetes named, and after a list was made anew all that it claims
+    changed    what an event of Kubernetes named; after a list was made anew all that it claims, and what was put off
     due        whose next look has come
     sooner     all that wait for one, after a policy has changed
 
@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from staging_protocol.owners import OwnerReference
+from staging_server.claims import ASK_AGAIN
 from staging_server.known_policies import KnownPolicies
 from staging_server.metadata import looks, marks
 from staging_server.metadata.base import Metadata, Query, one_by_one
@@ -89,7 +90,7 @@ class BundleSweep:
         if self._compared is None or now - self._compared >= _COMPARE_EVERY:
             # What happened while another process had the lead, or wrote what was not so any more.
             self._changes = taken = _both(taken, Changes(all=True))
-        async for some in self._changed(taken):
+        async for some in self._changed(taken, now):
             for start in range(0, len(some), _BATCH):
                 yield some[start : start + _BATCH]
         self._changes = Changes()
@@ -97,12 +98,14 @@ class BundleSweep:
         async for due in self._batches.of(looks.find_due, (now, _BATCH)):
             yield due
 
-    async def _changed(self, taken: Changes) -> AsyncIterator[Sequence[Candidate]]:
+    async def _changed(self, taken: Changes, now: datetime) -> AsyncIterator[Sequence[Candidate]]:
         if taken.bundles or taken.owners:
             named = await self._metadata.read(_sifted, _Sieve(looks.find_named, taken, self._is_new))
             yield named.kept
         if taken.all:
             async for page in self._pages(looks.find_claimed, keep=self._is_new):
+                yield page
+            async for page in self._pages(looks.find_soon, keep=self._is_new, until=now + ASK_AGAIN):
                 yield page
 
     async def _follow_policies(self, lease: SweepLease) -> None:
@@ -120,13 +123,17 @@ class BundleSweep:
         await self._metadata.write(_set_mark, (marks.POLICIES, policies.fingerprint))
 
     async def _pages(
-        self, query: Query[After, Sequence[Candidate]], *, keep: Callable[[Candidate], bool]
+        self,
+        query: Query[After, Sequence[Candidate]],
+        *,
+        keep: Callable[[Candidate], bool],
+        until: datetime | None = None,
     ) -> AsyncIterator[Sequence[Candidate]]:
-        after: After | None = After(at_most=_PAGE)
+        after: After | None = After(at_most=_PAGE, until=until)
         while after is not None:
             page = await self._metadata.read(_sifted, _Sieve(query, after, keep))
             yield page.kept
-            after = None if page.last is None else After(number=page.last, at_most=_PAGE)
+            after = None if page.last is None else After(number=page.last, at_most=_PAGE, until=until)
 
     def _is_new(self, one: Candidate) -> bool:
         policy = self._policies.of(one.tenant.namespace)

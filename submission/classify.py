@@ -7,10 +7,12 @@
 Pure: names and URIs only.  `local_files` looks at the disk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
+from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, TargetCollision
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind, ManifestEntry
@@ -54,6 +56,17 @@ class Dependency:
     def __str__(self) -> str:
         """Return the URI without secrets, and who named it."""
         return f"{self.uri} ({self.named_by})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of the bytes of a dependency before they are moved: said by its source, or promised by a lock."""
+
+    size: int | None = None
+    digest: Digest | None = None
+
+
+NOTHING_KNOWN: Final[Mapping[Dependency, Known]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,18 +124,39 @@ def classify(dependencies: Sequence[Dependency]) -> Classified:
         InvalidRequest: Spark could not be told of one of them, or one carries a secret.
     """
     unique = _without_repetitions(dependencies)
+    _check_main(unique)
     for dependency in unique:
         _check_name(dependency)
         if dependency.locality is Locality.REMOTE:
-            _check_remote(dependency)
+            refuse_secrets(dependency)
     _check_targets(unique)
     return Classified(dependencies=tuple(unique))
 
 
-def remote_entries(classified: Classified) -> tuple[ManifestEntry, ...]:
+def remote_entries(
+    classified: Classified, known: Mapping[Dependency, Known] = NOTHING_KNOWN
+) -> tuple[ManifestEntry, ...]:
     """Return the remote dependencies as the manifest keeps them."""
-    return tuple(
-        ManifestEntry(uri=item.uri.without_fragment, kind=item.kind, target=item.target) for item in classified.remote
+    return tuple(_entry(item, known.get(item) or Known()) for item in classified.remote)
+
+
+def refuse_secrets(dependency: Dependency) -> None:
+    """Refuse a URI that carries a secret.
+
+    Raises:
+        InvalidRequest: it does.
+    """
+    if dependency.uri.has_credentials:
+        msg = (
+            f"{dependency} carries a secret in its text, which would be kept for others to read; "
+            "give the credentials to the pods by a Secret, or stage a local copy"
+        )
+        raise InvalidRequest(msg)
+
+
+def _entry(item: Dependency, known: Known) -> ManifestEntry:
+    return ManifestEntry(
+        uri=item.uri.without_fragment, kind=item.kind, target=item.target, size=known.size, digest=known.digest
     )
 
 
@@ -142,6 +176,13 @@ def _place(uri: DependencyUri) -> str:
     return uri.text
 
 
+def _check_main(dependencies: Sequence[Dependency]) -> None:
+    mains = [one for one in dependencies if one.is_main]
+    if len(mains) > 1:
+        msg = f"{mains[0].uri} and {mains[1].uri} cannot both be the main resource; name one"
+        raise InvalidRequest(msg)
+
+
 def _check_name(dependency: Dependency) -> None:
     if dependency.kind is Kind.PYFILE and not dependency.uri.path.endswith((PYTHON_MODULE, *_PYTHON_ARCHIVES)):
         msg = f"{dependency} is no Python file; --py-files takes .py, .zip, .egg and .whl"
@@ -151,15 +192,6 @@ def _check_name(dependency: Dependency) -> None:
         raise InvalidRequest(msg)
     if dependency.kind is Kind.PYFILE and ":" in dependency.target:
         msg = f"{dependency} has a colon in its name, with which PYTHONPATH separates names; rename it"
-        raise InvalidRequest(msg)
-
-
-def _check_remote(dependency: Dependency) -> None:
-    if dependency.uri.has_credentials:
-        msg = (
-            f"{dependency} carries a secret in its text, which would be kept in the manifest; "
-            "give the credentials to the pods by a Secret, or stage a local copy"
-        )
         raise InvalidRequest(msg)
 
 

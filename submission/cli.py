@@ -20,6 +20,10 @@ _COMMANDS: Final = {
     "template": ("submission.commands.template", "Stage, and write pod templates and --conf lines for spark-submit."),
     "run": ("submission.commands.run", "Stage what a spark-submit command names, and run it."),
     "bundles": ("submission.commands.bundles", "List, show, delete, explain, bind and pin bundles; prune Secrets."),
+    "check": ("submission.commands.check", "Say whether dependencies can be reached, and what they are."),
+    "lock": ("submission.commands.lock", "Write down what each dependency is into deps.lock.json."),
+    "verify": ("submission.commands.verify", "Say whether everything is still as it was locked."),
+    "diff": ("submission.commands.diff", "Show what is different between locks, or a lock and what is there."),
     "resolve": ("submission.commands.resolve", "Download what a manifest names into a folder."),
 }
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count

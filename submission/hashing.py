@@ -12,7 +12,7 @@ from staging_protocol.errors import DigestMismatch, InvalidRequest, Terminated
 from submission import parallel
 from submission.digest_cache import DigestCache
 from submission.local_files import FileVersion, LocalFile
-from submission.progress import Progress
+from submission.progress import FileProgress, Progress
 
 _BUFFER: Final = 1024 * 1024
 """Bytes; hashlib releases the lock of the interpreter, and larger buffers are not faster."""
@@ -39,7 +39,7 @@ def hashed(
     versions = {file.version: file for file in files}
     known = cache.known(versions) if cache is not None else {}
     unknown = [file for version, file in versions.items() if version not in known]
-    progress.phase("hash", size=sum(file.version.size for file in unknown))
+    progress.phase("hash", size=sum(file.version.size for file in unknown), files=len(unknown))
     computed = parallel.each(
         unknown, lambda file: _hashed(file, progress=progress, stop=stop), at_once=os.cpu_count() or 1, stop=stop
     )
@@ -63,7 +63,8 @@ def _joined(
 
 def _hashed(file: LocalFile, *, progress: Progress, stop: threading.Event) -> HashedFile:
     for _ in range(2):
-        version, digest = _read(file, advance=progress.advance, stop=stop)
+        with FileProgress(progress, file.dependency.target, size=file.version.size) as shown:
+            version, digest = _read(file, reached=shown.reached, stop=stop)
         if digest is not None:
             return HashedFile(file=file, version=version, digest=digest)
     msg = f"{file.dependency} changes while it is read; stage it when nothing writes it any more"
@@ -71,7 +72,7 @@ def _hashed(file: LocalFile, *, progress: Progress, stop: threading.Event) -> Ha
 
 
 def _read(
-    file: LocalFile, *, advance: Callable[[int], None], stop: threading.Event
+    file: LocalFile, *, reached: Callable[[int], None], stop: threading.Event
 ) -> tuple[FileVersion, Digest | None]:
     """Return the version and digest of `file`; no digest when it was written meanwhile."""
     checksum = sha256()
@@ -79,10 +80,11 @@ def _read(
     try:
         descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            before = FileVersion.of(os.fstat(descriptor))
+            before, position = FileVersion.of(os.fstat(descriptor)), 0
             while read := os.readv(descriptor, [view]):
                 checksum.update(view[:read])
-                advance(read)
+                position += read
+                reached(position)
                 if stop.is_set():
                     raise Terminated("hashing was interrupted")
             after = FileVersion.of(os.fstat(descriptor))

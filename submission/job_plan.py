@@ -1,7 +1,7 @@
 """A spark-submit command understood: where it goes, what it names, and which Spark it belongs to."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from staging_protocol.errors import InvalidRequest
@@ -33,6 +33,10 @@ class Plan:
         if self.submission.is_cluster:
             return list(self.dependencies)
         return [item for item in self.dependencies if item.locality is Locality.SUBMITTER_LOCAL]
+
+    def with_dependencies(self, dependencies: Sequence[Dependency]) -> "Plan":
+        """Return the plan with these, which are the same ones file by file."""
+        return replace(self, dependencies=tuple(dependencies))
 
     @property
     def application(self) -> str:

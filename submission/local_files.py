@@ -51,13 +51,13 @@ def found(dependencies: Iterable[Dependency]) -> tuple[Classified, tuple[LocalFi
         NotFound, InvalidRequest: files are missing, unreadable or folders; all of them are named.
         TargetCollision: two dependencies have one target.
     """
-    classified = classify([one for dependency in dependencies for one in _expanded(dependency)])
+    classified = classify([one for dependency in dependencies for one in expanded(dependency)])
     problems: list[str] = []
     files: list[LocalFile] = []
     missing = False
     for dependency in classified.staged:
         try:
-            files.append(_looked_at(dependency))
+            files.append(looked_at(dependency))
         except NotFound as error:
             missing = True
             problems.append(error.detail)
@@ -68,8 +68,12 @@ def found(dependencies: Iterable[Dependency]) -> tuple[Classified, tuple[LocalFi
     return classified, tuple(files)
 
 
-def _expanded(dependency: Dependency) -> list[Dependency]:
-    """Return the files that a glob names, sorted; a file that really has such a name comes first."""
+def expanded(dependency: Dependency) -> list[Dependency]:
+    """Return the files that a glob names, sorted; a file that really has such a name comes first.
+
+    Raises:
+        NotFound, InvalidRequest: none matches, or several that cannot all have the name of the fragment.
+    """
     uri = dependency.uri
     path = uri.local_path
     if dependency.locality is not Locality.SUBMITTER_LOCAL or not glob.has_magic(path) or os.path.lexists(path):
@@ -88,7 +92,12 @@ def _at(uri: DependencyUri, path: str) -> DependencyUri:
     return replace(uri, path=quote(path) if uri.scheme else path)
 
 
-def _looked_at(dependency: Dependency) -> LocalFile:
+def looked_at(dependency: Dependency) -> LocalFile:
+    """Return the file behind a submitter-local dependency.
+
+    Raises:
+        NotFound, InvalidRequest: it is missing, unreadable or no regular file.
+    """
     path = Path(dependency.uri.local_path)
     try:
         # Opening tells what permission bits do not (ACLs, network file systems); a pipe must not block here.

@@ -1,26 +1,18 @@
-"""Pod templates with our init container and volumes, merged with the user's own.  Pure.
+"""Pod templates with our init container and volumes, merged with the user's own.  Pure."""
 
-Lists are merged by name.  Ours come first, so that the user's own init containers find the dependencies; everything of
-the user is kept.  Where both claim one name, mount path, label or working folder, an error names both.
-
-Templates are plain dictionaries as YAML gives them.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from staging_protocol import pod_contract
 from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.pod_contract import FilesIn, Role
 from staging_protocol.tokens import BundleId
-
-Template = dict[str, Any]
-
-CONTAINERS: Final = {Role.DRIVER: "spark-kubernetes-driver", Role.EXECUTOR: "spark-kubernetes-executor"}
-"""Spark's own names for its container."""
+from submission import pod_sources
+from submission.pod_merge import CONTAINERS, Template, init_containers, joined, label, mount, spark_container
+from submission.pod_sources import NOTHING, PodSources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +38,7 @@ class PodBundle:
         allow_plain_http: whether the token may go over plain HTTP.
         token_audience: pods show their own tokens, made for it; None: the bundle token, which a Secret has.
         ca: PEM text of the server's authority, for pods without that Secret.
+        sources: what remote dependencies need.
     """
 
     id: BundleId
@@ -56,6 +49,7 @@ class PodBundle:
     allow_plain_http: bool = False
     token_audience: str | None = None
     ca: str | None = None
+    sources: PodSources = NOTHING
     resources: InitResources = field(default_factory=InitResources)
 
 
@@ -86,12 +80,13 @@ def patched(
     pod.setdefault("apiVersion", "v1")
     pod.setdefault("kind", "Pod")
     spec = pod["spec"] = dict(pod.get("spec") or {})
-    _label(pod, bundle=bundle, role=role)
-    spec["volumes"] = _joined(_volumes(bundle), spec.get("volumes"), what="volume", role=role)
+    label(pod, labels={pod_contract.LABEL: str(bundle.id)}, annotations=_annotations(bundle), role=role)
+    pod_sources.check_annotations(pod["metadata"]["annotations"])
+    spec["volumes"] = joined(_volumes(bundle), spec.get("volumes"), what="volume", role=role)
     init = _init_container(bundle, role=role, files_in=files_in)
-    spec["initContainers"] = _joined([init], spec.get("initContainers"), what="init container", role=role)
+    spec["initContainers"] = init_containers(init, spec.get("initContainers"), role=role)
     containers = spec["containers"] = [dict(item) for item in spec.get("containers") or [{"name": CONTAINERS[role]}]]
-    _mount(_spark_container(containers, name=container, role=role), role=role)
+    mount(_spark_mounts(), spark_container(containers, name=container, role=role), role=role)
     return pod
 
 
@@ -100,11 +95,29 @@ def python_path_of(template: Mapping[str, Any] | None, *, role: Role, container:
     containers = [dict(item) for item in ((template or {}).get("spec") or {}).get("containers") or []]
     if not containers:
         return None
-    env = _spark_container(containers, name=container, role=role).get("env") or []
+    env = spark_container(containers, name=container, role=role).get("env") or []
     return next((str(item["value"]) for item in env if item.get("name") == "PYTHONPATH" and item.get("value")), None)
 
 
 # --- what is ours ----------------------------------------------------------------------------------------------------
+
+
+def _mount_of(volume: str, path: str, *, read_only: bool = False) -> Template:
+    return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
+
+
+def _spark_mounts() -> list[Template]:
+    return [
+        _mount_of(pod_contract.DATA_VOLUME, pod_contract.DATA_FOLDER, read_only=True),
+        _mount_of(pod_contract.WORK_VOLUME, pod_contract.WORK_FOLDER),
+    ]
+
+
+def _annotations(bundle: PodBundle) -> dict[str, str]:
+    found = {pod_contract.MANIFEST_ANNOTATION: str(bundle.manifest_digest), **pod_sources.annotations(bundle.sources)}
+    if bundle.token_audience is not None and bundle.ca is not None:
+        found[pod_contract.CA_ANNOTATION] = bundle.ca
+    return found
 
 
 def _volumes(bundle: PodBundle) -> list[Template]:
@@ -113,6 +126,7 @@ def _volumes(bundle: PodBundle) -> list[Template]:
         {"name": pod_contract.WORK_VOLUME, "emptyDir": {}},
         {"name": pod_contract.SECRET_VOLUME, **_token_source(bundle)},
         {"name": pod_contract.NO_API_TOKEN_VOLUME, "emptyDir": {}},
+        *pod_sources.volumes(bundle.sources),
     ]
 
 
@@ -140,6 +154,7 @@ def _init_container(bundle: PodBundle, *, role: Role, files_in: FilesIn) -> Temp
         "name": pod_contract.INIT_CONTAINER,
         "image": bundle.image,
         "env": _environment(bundle, role=role, files_in=files_in),
+        **_environment_from(bundle.sources),
         "resources": {
             "requests": {"cpu": resources.cpu_request, "memory": resources.memory_request},
             "limits": {"cpu": resources.cpu_limit, "memory": resources.memory_limit},
@@ -159,6 +174,7 @@ def _init_container(bundle: PodBundle, *, role: Role, files_in: FilesIn) -> Temp
             _mount_of(pod_contract.SECRET_VOLUME, pod_contract.SECRET_FOLDER, read_only=True),
             # The init container has no business with the Kubernetes API: an empty folder hides the pod's token.
             _mount_of(pod_contract.NO_API_TOKEN_VOLUME, pod_contract.API_TOKEN_FOLDER, read_only=True),
+            *pod_sources.mounts(bundle.sources),
         ],
     }
 
@@ -177,80 +193,5 @@ def _environment(bundle: PodBundle, *, role: Role, files_in: FilesIn) -> list[Te
     return env
 
 
-def _mount_of(volume: str, path: str, *, read_only: bool = False) -> Template:
-    return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
-
-
-# --- merging ---------------------------------------------------------------------------------------------------------
-
-
-def _label(pod: Template, *, bundle: PodBundle, role: Role) -> None:
-    metadata = pod["metadata"] = dict(pod.get("metadata") or {})
-    wanted = [
-        ("labels", pod_contract.LABEL, str(bundle.id)),
-        ("annotations", pod_contract.MANIFEST_ANNOTATION, str(bundle.manifest_digest)),
-    ]
-    if bundle.token_audience is not None and bundle.ca is not None:
-        wanted.append(("annotations", pod_contract.CA_ANNOTATION, bundle.ca))
-    for field_name, key, value in wanted:
-        own = metadata[field_name] = dict(metadata.get(field_name) or {})
-        if own.get(key, value) != value:
-            msg = f"the {role} template has {key}={own[key]} among its {field_name}, which we set to {value}; remove it"
-            raise InvalidRequest(msg)
-        own[key] = value
-
-
-def _joined(ours: Sequence[Template], own: Any, *, what: str, role: Role) -> list[Template]:
-    names = {str(item["name"]) for item in ours}
-    for item in own or []:
-        if item.get("name") in names:
-            msg = f"the {role} template has a {what} {item['name']!r}, which is a name of ours; rename it"
-            raise InvalidRequest(msg)
-    return [*ours, *(own or [])]
-
-
-def _spark_container(containers: list[Template], *, name: str | None, role: Role) -> Template:
-    """Return the container that Spark takes: the named one, else the first (`KubernetesUtils.selectSparkContainer`)."""
-    if name is None:
-        return containers[0]
-    for container in containers:
-        if container.get("name") == name:
-            return container
-    if len(containers) == 1 and containers[0] == {"name": CONTAINERS[role]}:
-        containers[0]["name"] = name
-        return containers[0]
-    found = ", ".join(str(container.get("name")) for container in containers)
-    msg = f"podTemplateContainerName is {name!r}, but the {role} template has only: {found}"
-    raise InvalidRequest(msg)
-
-
-def _mount(container: Template, *, role: Role) -> None:
-    folder = container.get("workingDir", pod_contract.WORK_FOLDER)
-    if folder != pod_contract.WORK_FOLDER:
-        msg = (
-            f"the {role} template sets workingDir {folder}, but files and archives are in {pod_contract.WORK_FOLDER}; "
-            "remove it"
-        )
-        raise InvalidRequest(msg)
-    ours = [
-        _mount_of(pod_contract.DATA_VOLUME, pod_contract.DATA_FOLDER, read_only=True),
-        _mount_of(pod_contract.WORK_VOLUME, pod_contract.WORK_FOLDER),
-    ]
-    own = container.get("volumeMounts") or []
-    for mount in own:
-        for other in ours:
-            _check_apart(mount, other=other, role=role)
-    container["workingDir"] = pod_contract.WORK_FOLDER
-    container["volumeMounts"] = [*ours, *own]
-
-
-def _check_apart(mount: Mapping[str, Any], *, other: Mapping[str, Any], role: Role) -> None:
-    # A mount inside another one is hidden or hides files, depending on the order in which the runtime does them.
-    path = str(mount.get("mountPath", "")).rstrip("/") + "/"
-    taken = f"{other['mountPath']}/"
-    if path.startswith(taken) or taken.startswith(path):
-        msg = (
-            f"the {role} template mounts {mount.get('name')!r} at {mount.get('mountPath')}, "
-            f"where our volume {other['name']!r} is ({other['mountPath']}); mount it elsewhere"
-        )
-        raise InvalidRequest(msg)
+def _environment_from(sources: PodSources) -> Template:
+    return {"envFrom": [{"secretRef": {"name": name}} for name in sources.env_from]} if sources.env_from else {}

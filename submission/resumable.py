@@ -13,7 +13,7 @@ from staging_protocol.errors import BundleExpired, DigestMismatch, NotFound, Sta
 from staging_protocol.uploads import UploadState
 from submission.file_content import changed, content, is_changed
 from submission.hashing import HashedFile
-from submission.progress import FileProgress, Progress
+from submission.progress import FileProgress
 from submission.upload_journal import Claim
 from submission.upload_steps import Ask, Begin, Send, Step, Upload
 
@@ -39,7 +39,7 @@ class ResumableUpload:
         client: StagingClient,
         namespace: str,
         claim: Claim,
-        progress: Progress,
+        progress: FileProgress,
         stop: threading.Event,
     ) -> None:
         """Go on with the upload of `claim`, or begin one."""
@@ -48,7 +48,7 @@ class ResumableUpload:
         self._namespace = namespace
         self._claim = claim
         self._stop = stop
-        self._progress = FileProgress(progress)
+        self._progress = progress
         self._resumed: int | None = None
         self._known = Upload(size=one.version.size, part=PART)
         if claim.entry is not None:

@@ -8,7 +8,7 @@ bundle are deleted; when that cannot be known, they stay, and the server's time 
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ from staging_protocol.pod_contract import secret_name
 from staging_protocol.tokens import BundleId
 from submission.bundle_secret import bundle_secret
 from submission.child import run_child
+from submission.classify import Dependency, Known
 from submission.cluster import Cluster, cluster
 from submission.connection import Connection
 from submission.driver_watch import DriverWatch, leased
@@ -51,6 +52,7 @@ def dry_run(job: Plan, *, settings: Settings, say: Callable[[str], None]) -> Sub
         namespace=job.namespace,
         pods=PodEndpoint(url=url),
         manifest_digest=Digest.of(b""),
+        remote=bool(classified.remote),
         settings=settings,
     )
     whole = found(list(job.dependencies))[0]
@@ -69,6 +71,7 @@ def dry_run(job: Plan, *, settings: Settings, say: Callable[[str], None]) -> Sub
 def run(
     job: Plan,
     *,
+    known: Mapping[Dependency, Known],
     connection: Connection,
     settings: Settings,
     progress: Progress,
@@ -78,13 +81,14 @@ def run(
 
     Args:
         job: what is to be done.
+        known: what is known of the bytes of its dependencies.
         connection: to the server.
         settings: of the client, for this job.
         progress: is told about staging, and notices later.
         staged_notice: is told when everything is staged, before Spark starts.
     """
     stager = Stager(connection, settings=settings, namespace=job.namespace, progress=progress)
-    staged = stager.stage(job.staged_dependencies, application=job.application)
+    staged = stager.stage(job.staged_dependencies, application=job.application, known=known)
     client = connection.client
     with _deleted_on_failure(client, staged), TemporaryDirectory(prefix="spark-staging-") as folder:
         pods = pod_bundle(
@@ -92,6 +96,7 @@ def run(
             namespace=job.namespace,
             pods=staged.pods,
             manifest_digest=staged.manifest_digest,
+            remote=bool(staged.classified.remote),
             settings=settings,
         )
         whole = staged.classified if job.submission.is_cluster else found(list(job.dependencies))[0]

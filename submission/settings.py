@@ -9,10 +9,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.request import getproxies_environment
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from staging_io.bearers import Bearer, Fixed, TokenFile, secret_of
 from staging_protocol.errors import InvalidRequest
@@ -22,6 +22,14 @@ DEFAULT_NAMESPACE: Final = "default"
 """What Spark uses without `spark.kubernetes.namespace`."""
 
 _ENVIRONMENT: Final = os.environ  # noqa: TID251 - the one place that reads it
+
+_OBJECT_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+"""Name of a Secret or ConfigMap."""
+
+
+def _words(value: object) -> object:
+    """Return what stands between commas, as environment and TOML file write it."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -55,6 +63,22 @@ class Settings(BaseModel):
     allow_plain_http: bool = Field(
         default=False,
         description="Send tokens over plain HTTP to other machines, from here and from pods; for trusted networks.",
+    )
+    sources: Path | None = Field(
+        default=None,
+        description="`sources.json`: how the places are reached that remote dependencies come from, from here and from "
+        "pods. Its relative credential files lie beside it; in pods they are keys of Secrets.",
+    )
+    sources_config_map: str | None = Field(
+        default=None,
+        pattern=_OBJECT_NAME,
+        description="ConfigMap whose key `sources.json` pods use instead; `sources` still counts here, and says which "
+        "Secrets pods mount.",
+    )
+    init_env_from: Annotated[tuple[Annotated[str, Field(pattern=_OBJECT_NAME)], ...], BeforeValidator(_words)] = Field(
+        default=(),
+        description="Secrets whose keys become variables of the init container (`AWS_ACCESS_KEY_ID`), with commas "
+        "between them; only where there are remote dependencies.",
     )
     ca_file: Path | None = Field(default=None, description="PEM file of authorities trusted besides the system's.")
     pod_url: str | None = Field(
@@ -198,6 +222,11 @@ def proxies() -> tuple[dict[str, str], tuple[str, ...]]:
     found = getproxies_environment()
     direct = tuple(host.strip() for host in found.pop("no", "").split(",") if host.strip())
     return {scheme: url for scheme, url in found.items() if scheme in {"http", "https"}}, direct
+
+
+def environment() -> Mapping[str, str]:
+    """Return everything, for what services define (`HADOOP_USER_NAME`, `GOOGLE_APPLICATION_CREDENTIALS`)."""
+    return dict(_ENVIRONMENT)
 
 
 def _without_secrets(variables: Mapping[str, str]) -> dict[str, str]:

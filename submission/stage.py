@@ -11,7 +11,7 @@ then everything is hashed and created once more, and only a second such failure 
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId, Token
-from submission.classify import Classified, Dependency, remote_entries
+from submission.classify import NOTHING_KNOWN, Classified, Dependency, Known, remote_entries
 from submission.connection import Connection
 from submission.digest_cache import DigestCache
 from submission.hashing import HashedFile, hashed
@@ -46,6 +46,7 @@ class Staged:
 
     Attributes:
         classified: everything that was named, in order.
+        known: what was known before of the bytes of dependencies, remote ones too.
         files: the staged files, in the order of the request.
         states: for each of `files`, whether the server had it.
         token: the bundle token.
@@ -60,6 +61,7 @@ class Staged:
     namespace: str
     application: str
     classified: Classified
+    known: Mapping[Dependency, Known]
     files: tuple[HashedFile, ...]
     states: tuple[FileState, ...]
     token: Token
@@ -74,8 +76,9 @@ class Staged:
 
     @property
     def sizes(self) -> dict[Dependency, int]:
-        """The bytes of each staged dependency."""
-        return {one.file.dependency: one.version.size for one in self.files}
+        """The bytes of each dependency, as far as they are known."""
+        known = {dependency: one.size for dependency, one in self.known.items() if one.size is not None}
+        return {**known, **{one.file.dependency: one.version.size for one in self.files}}
 
 
 class Stager:
@@ -90,9 +93,16 @@ class Stager:
         self._progress = progress
 
     def stage(
-        self, dependencies: Sequence[Dependency], *, application: str, owner: OwnerReference | None = None
+        self,
+        dependencies: Sequence[Dependency],
+        *,
+        application: str,
+        owner: OwnerReference | None = None,
+        known: Mapping[Dependency, Known] = NOTHING_KNOWN,
     ) -> Staged:
         """Stage everything submitter-local among `dependencies`, for as long as `owner` lives, if one is named.
+
+        `known` goes into the manifest's remote entries, and binds the bytes of the local ones.
 
         Raises:
             StagingError: what is wrong with a file or with the server; nothing is left behind.
@@ -103,7 +113,10 @@ class Stager:
             classified, local = found(dependencies)
             stop = threading.Event()
             files = hashed(local, cache=cache, progress=self._progress, stop=stop)
-            attempt = _Attempt(files=files, classified=classified, application=application, owner=owner, stop=stop)
+            _check_promises(files, known)
+            attempt = _Attempt(
+                files=files, classified=classified, known=known, application=application, owner=owner, stop=stop
+            )
             try:
                 created, uploaded = self._bundle(attempt)
             except DigestMismatch as error:
@@ -174,6 +187,7 @@ class Stager:
             namespace=self._namespace,
             application=attempt.application,
             classified=attempt.classified,
+            known=attempt.known,
             files=attempt.files,
             states=created.files,
             token=Token.parse(created.token),
@@ -192,6 +206,7 @@ class Stager:
 class _Attempt:
     files: tuple[HashedFile, ...]
     classified: Classified
+    known: Mapping[Dependency, Known]
     application: str
     owner: OwnerReference | None
     stop: threading.Event
@@ -208,7 +223,7 @@ class _Attempt:
                 )
                 for one in self.files
             ),
-            remote=remote_entries(self.classified),
+            remote=remote_entries(self.classified, self.known),
             owner=self.owner,
         )
 
@@ -219,6 +234,14 @@ class _Uploaded:
 
     size: int
     resumed: int
+
+
+def _check_promises(files: Sequence[HashedFile], known: Mapping[Dependency, Known]) -> None:
+    for one in files:
+        promised = known.get(one.file.dependency, Known()).digest
+        if promised not in {None, one.digest}:
+            msg = f"{one.file.dependency} was changed after it was compared with the lock"
+            raise DigestMismatch(msg)
 
 
 def _upload(attempt: _Attempt, *, states: Sequence[FileState], uploader: Uploader) -> _Uploaded:

@@ -14,7 +14,10 @@ from staging_protocol.errors import InvalidRequest, NotFound, RefusedByPolicy
 from staging_protocol.pod_contract import FilesIn, Role
 from staging_protocol.tokens import BundleId
 from staging_protocol.uris import DependencyUri, Locality
-from submission.pod_patch import InitResources, PodBundle, Template, patched, python_path_of
+from submission.outside import source_settings
+from submission.pod_merge import Template
+from submission.pod_patch import InitResources, PodBundle, patched, python_path_of
+from submission.pod_sources import NOTHING, PodSources, pod_sources
 from submission.settings import Settings
 from submission.spark_conf import DRIVER_PYTHON_PATH, EXECUTOR_PYTHON_PATH
 
@@ -64,12 +67,13 @@ def write_template(folder: Path, *, own: OwnTemplate, bundle: PodBundle, files_i
 
 
 def pod_bundle(
-    bundle: BundleId, *, namespace: str, pods: PodEndpoint, manifest_digest: Digest, settings: Settings
+    bundle: BundleId, *, namespace: str, pods: PodEndpoint, manifest_digest: Digest, remote: bool, settings: Settings
 ) -> PodBundle:
-    """Return what pods have to know; `pods` is what the server states.
+    """Return what pods have to know; `pods` is what the server states, `remote` whether they fetch from elsewhere.
 
     Raises:
         RefusedByPolicy: pods would refuse to send their token to that URL.
+        NotFound, InvalidRequest: `sources.json` cannot be used.
     """
     url = settings.pod_url or pods.url
     if url.startswith("http://") and not settings.allow_plain_http and not is_loopback(url):
@@ -87,12 +91,19 @@ def pod_bundle(
         allow_plain_http=settings.allow_plain_http and url.startswith("http://"),
         token_audience=None if settings.pod_secret else pods.token_audience,
         ca=pods.ca,
+        sources=_pod_sources(settings) if remote else NOTHING,
         resources=InitResources(
             cpu_request=settings.init_cpu_request,
             memory_request=settings.init_memory_request,
             cpu_limit=settings.init_cpu_limit,
             memory_limit=settings.init_memory_limit,
         ),
+    )
+
+
+def _pod_sources(settings: Settings) -> PodSources:
+    return pod_sources(
+        source_settings(settings.sources), config_map=settings.sources_config_map, env_from=settings.init_env_from
     )
 
 

@@ -68,7 +68,7 @@ class Uploader:
             DigestMismatch: a file is another one by now.
             StagingError: the first failure; what the server has by then is kept there.
         """
-        self._progress.phase("upload", size=sum(one.version.size for one in files))
+        self._progress.phase("upload", size=sum(one.version.size for one in files), files=len(files))
         self._tidy(files)
         todo = loads(files, self._batch_limits(files))
         parallel.each(todo, self._upload, at_once=self._settings.uploads, stop=self._stop)
@@ -94,15 +94,21 @@ class Uploader:
             return
         one = load[0]
         try:
-            if one.version.size <= PART:
-                self._put(one, reached=FileProgress(self._progress).reached)
-            else:
-                self._put_in_parts(one)
+            with FileProgress(self._progress, one.file.dependency.target, size=one.version.size) as shown:
+                if one.version.size <= PART:
+                    self._put(one, reached=shown.reached)
+                else:
+                    self._put_in_parts(one, shown)
         except DigestMismatch as error:
             raise changed(one) from error
 
     def _put_together(self, load: Load) -> None:
-        batch, shown = announced(load), FileProgress(self._progress)
+        size = sum(one.version.size for one in load)
+        with FileProgress(self._progress, f"{len(load)} small files", size=size, files=len(load)) as shown:
+            self._put_batch(load, shown)
+
+    def _put_batch(self, load: Load, shown: FileProgress) -> None:
+        batch = announced(load)
 
         def put() -> None:
             body = contents(load, reached=shown.reached, stop=self._stop)
@@ -125,20 +131,20 @@ class Uploader:
                 raise changed(one) from error
             before += one.version.size
 
-    def _put_in_parts(self, one: HashedFile) -> None:
+    def _put_in_parts(self, one: HashedFile, shown: FileProgress) -> None:
         try:
-            self._send_in_parts(one)
+            self._send_in_parts(one, shown)
         except (NotFound, MethodNotAllowed):  # a server of the version before has no resumable uploads
-            self._put(one, reached=FileProgress(self._progress).reached)
+            self._put(one, reached=shown.reached)
 
-    def _send_in_parts(self, one: HashedFile) -> None:
+    def _send_in_parts(self, one: HashedFile, shown: FileProgress) -> None:
         with self._journal.claimed(one.digest, size=one.version.size, path=one.file.path) as claim:
             upload = ResumableUpload(
                 one,
                 client=self._client,
                 namespace=self._namespace,
                 claim=claim,
-                progress=self._progress,
+                progress=shown,
                 stop=self._stop,
             )
             self._resumable.append(upload)

@@ -1,6 +1,7 @@
 """Settings of the whole suite: how hard hypothesis tries, and which tests need which program."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.services.fault_proxy import FaultProxy
 from tests.services.fault_proxy import fault_proxy as running_fault_proxy
+
+# A shell's background jobs ignore Ctrl-C, and so would all programs that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}  # noqa: TID251 - the suite has no settings module
 

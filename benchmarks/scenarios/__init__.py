@@ -12,6 +12,10 @@ from benchmarks.scenarios import (
     latency,
     put,
     put_many,
+    remote_gcs,
+    remote_hdfs,
+    remote_http,
+    remote_s3,
     resolve,
     resubmit,
     resume,
@@ -24,6 +28,22 @@ from benchmarks.scenarios import (
 
 ASKED_FOR: Final = (Scenario("retention-million", retention.run_million),)
 """Too large to run with the others; only by their names."""
+
+REMOTE: Final = (
+    Scenario("s3-large", remote_s3.run_large),
+    Scenario("s3-medium", remote_s3.run_medium),
+    Scenario("s3-small", remote_s3.run_small),
+    Scenario("gcs-large", remote_gcs.run_large),
+    Scenario("gcs-small", remote_gcs.run_small),
+    Scenario("hdfs-large", remote_hdfs.run_large),
+    Scenario("hdfs-small", remote_hdfs.run_small),
+    Scenario("http-large", remote_http.run_large),
+    Scenario("http-small", remote_http.run_small),
+    Scenario("http-limited", remote_http.run_limited),
+    Scenario("http-sparse", remote_http.run_sparse),
+    Scenario("init-s3", init.run_s3),
+)
+"""Every source against its peers, which are fetched when they are first needed."""
 
 ALL: Final = (
     Scenario("get", get.run),
@@ -49,6 +69,7 @@ ALL: Final = (
     Scenario("workers-files", workers.run_files),
     Scenario("workers-manifests", workers.run_manifests),
     Scenario("workers-tls", workers.run_tls),
+    *REMOTE,
     # Last: without an API server nothing follows it.
     Scenario("identity", identity.run),
     Scenario("watch", watching.run),

@@ -17,12 +17,18 @@ from benchmarks.data import random_file, random_files
 from benchmarks.measure import OURS, Sample, Samples, Side, alternate, seconds
 from benchmarks.pod import Pod
 from benchmarks.processes import measure
+from benchmarks.remote import Shelf, remote_bundle
 from benchmarks.scenario import KIB, MIB, Bench, Outcome
+from benchmarks.scenarios.remote_s3 import shelf_of, stored
 from benchmarks.staging import Bundle, StagingServer, staging_server
 from benchmarks.targets import OVER_PYTHON
 from benchmarks.trees import on_cores, put_on_cores
 
 PYTHON = "python -c pass"
+PYTHON_WITH_SDK = "python with botocore's session and signer"
+PYTHON_WITH_BOTO3 = "python with boto3 and its client"
+_SDK = "import botocore.session, botocore.auth, botocore.awsrequest"
+_BOTO3 = "import boto3; boto3.client('s3', region_name='us-east-1')"
 _ROUNDS = 3
 """Times the usual number of rounds: a run takes a fraction of a second, and milliseconds count."""
 
@@ -39,6 +45,30 @@ def run(bench: Bench) -> Outcome:
         size=0,
         samples=samples,
         figures={OVER_PYTHON: _over(samples)},
+        notes=(_NOTE,),
+    )
+
+
+def run_s3(bench: Bench) -> Outcome:
+    """Measure a pod whose only dependency is an object in S3, over Python with the import of what signs for it."""
+    with stored(bench, count=1, size=10 * KIB) as (s3, names), staging_server(bench.folder / "server") as ours:
+        shelf = shelf_of(s3, names, size=10 * KIB)
+        bundle, numbers = remote_bundle(ours, shelf), itertools.count()
+        sides = [
+            Side(OURS, lambda: _with_s3(ours, shelf, bundle=bundle, root=bench.folder / f"pod-{next(numbers)}")),
+            Side(PYTHON_WITH_SDK, lambda: Sample.of(measure([sys.executable, "-c", _SDK]))),
+            Side(PYTHON_WITH_BOTO3, lambda: Sample.of(measure([sys.executable, "-c", _BOTO3]))),
+            Side(PYTHON, lambda: Sample.of(measure([sys.executable, "-c", "pass"]))),
+        ]
+        samples = alternate(sides, runs=bench.runs * _ROUNDS, say=bench.say)
+    return Outcome(
+        title="Init container, one object of 10 KiB in S3",
+        size=0,
+        samples=samples,
+        figures={
+            OVER_PYTHON: (seconds(samples[OURS]) - seconds(samples[PYTHON_WITH_SDK])) * 1000,
+            f"{OVER_PYTHON}, with the import": _over(samples),
+        },
         notes=(_NOTE,),
     )
 
@@ -82,6 +112,11 @@ def _measured(bench: Bench, server: StagingServer, *, cores: set[int] | None) ->
 def _once(server: StagingServer, *, bundle: Bundle, root: Path, cores: set[int] | None) -> Sample:
     pod = Pod(server, bundle=bundle, root=root)
     return Sample.of(measure(on_cores(cores, pod.command), server=server.pid, environment=pod.environment))
+
+
+def _with_s3(server: StagingServer, shelf: Shelf, *, bundle: Bundle, root: Path) -> Sample:
+    pod = Pod(server, bundle=bundle, root=root, sources=shelf.sources, environment=shelf.environment)
+    return Sample.of(measure(pod.command, server=server.pid, environment=pod.environment))
 
 
 def _over(samples: Samples) -> float:

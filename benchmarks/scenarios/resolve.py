@@ -4,15 +4,15 @@ curl reads the same files from our server with the same token, and from nginx.  
 not whole.  All write to the same disk, into a new folder each time.
 """
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import curl
 from benchmarks.data import random_files, settle
 from benchmarks.measure import OURS, Sample, Side, alternate, speed
+from benchmarks.places import Places
 from benchmarks.pod import Pod
-from benchmarks.processes import RunFailed, measure
+from benchmarks.processes import measure
 from benchmarks.scenario import GIB, KIB, MIB, Bench, Outcome
 from benchmarks.staging import Bundle, StagingServer, staging_server
 from tests.services.nginx import Nginx, running_nginx
@@ -34,7 +34,7 @@ def run_small(bench: Bench) -> Outcome:
 def _run(bench: Bench, *, count: int, size: int) -> Outcome:
     with staging_server(bench.folder) as ours, running_nginx(bench.folder / "nginx", access_log=False) as nginx:
         paths = random_files(nginx.root, count=count, size=size, suffix=".jar")
-        bundle, places = ours.stage(paths), _Places(bench.folder / "into", count=count)
+        bundle, places = ours.stage(paths), Places(bench.folder / "into", count=count)
         from_us = _curl_from_us(ours, bundle=bundle, paths=paths, settings=bench.folder / "ours.curl")
         from_nginx = _curl_from_nginx(nginx, paths=paths, settings=bench.folder / "nginx.curl")
         sides = [
@@ -55,33 +55,6 @@ def _run(bench: Bench, *, count: int, size: int) -> Outcome:
     )
 
 
-class _Places:
-    """A new folder for each run.
-
-    Many small files are not deleted before all is measured: ext4 without a journal looks through the inodes of lately
-    deleted files whenever one is made, which took half of the time of whoever came next.
-    """
-
-    def __init__(self, folder: Path, *, count: int) -> None:
-        self._folder, self._count, self._used = folder, count, 0
-
-    def next(self) -> Path:
-        """Return an empty folder."""
-        if self._count == 1:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        self._used += 1
-        place = self._folder / f"{self._used:03d}"
-        place.mkdir(parents=True)
-        return place
-
-    def check(self, place: Path) -> None:
-        """Raise RunFailed unless all files are there."""
-        found = sum(path.is_file() for path in place.rglob("*.jar"))
-        if found != self._count:
-            msg = f"{found} of {self._count} files were resolved"
-            raise RunFailed(msg)
-
-
 def _curl_from_us(server: StagingServer, *, bundle: Bundle, paths: Sequence[Path], settings: Path) -> list[str]:
     requests = [server.file_request(bundle, path) for path in paths]
     targets = [(url, path.name) for (url, _), path in zip(requests, paths, strict=True)]
@@ -92,7 +65,7 @@ def _curl_from_nginx(server: Nginx, *, paths: Sequence[Path], settings: Path) ->
     return curl.get_all([(f"{server.url}/{path.name}", path.name) for path in paths], headers={}, settings=settings)
 
 
-def _by_us(server: StagingServer, *, bundle: Bundle, places: _Places) -> Sample:
+def _by_us(server: StagingServer, *, bundle: Bundle, places: Places) -> Sample:
     place = places.next()
     pod = Pod(server, bundle=bundle, root=place)
     settle()
@@ -101,7 +74,7 @@ def _by_us(server: StagingServer, *, bundle: Bundle, places: _Places) -> Sample:
     return Sample.of(measured)
 
 
-def _by_curl(command: Sequence[str], *, places: _Places, server: int) -> Sample:
+def _by_curl(command: Sequence[str], *, places: Places, server: int) -> Sample:
     place = places.next()
     settle()
     measured = measure(command, server=server, folder=place)

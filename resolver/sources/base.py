@@ -4,8 +4,9 @@ A source translates one service's protocol and nothing else: it never retries, n
 download, and raises our errors only.  Retrying, digests, files and progress belong to the engine.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -24,12 +25,42 @@ class Version(msgspec.Struct, frozen=True):
     strong: bool
 
 
+Algorithm = Literal["sha256", "sha1", "md5", "crc32", "crc32c"]
+
+
+class Checksum(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source states about the bytes besides SHA-256 of the whole, which is a `Digest`.
+
+    With `parts`, `value` is the checksum of the checksums of pieces of these sizes in bytes, one after another (what S3
+    calls composite); without, of all bytes.  `value` is big-endian.
+    """
+
+    algorithm: Algorithm
+    value: bytes
+    parts: tuple[int, ...] = ()
+
+
 class Stat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source says about a dependency; None where it does not say."""
+    """What a source says about a dependency; None where it does not say.
+
+    `says_less` tells that this answer to a read does not state the checksums that `Source.stat` states; then that is
+    asked for a file in parts.  `unpinned` tells that reads do not notice when the dependency changes; then it is asked
+    again at the end whether it still has the version that it had.
+    """
 
     size: int | None = None
     version: Version | None = None
     digest: Digest | None = None
+    checksums: tuple[Checksum, ...] = ()
+    says_less: bool = False
+    unpinned: bool = False
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A dependency in a listing."""
+
+    uri: DependencyUri
+    stat: Stat
 
 
 class Reading(Protocol):
@@ -80,3 +111,27 @@ class Source(Protocol):
         Raises:
             SourceChanged: the dependency has another version now.
         """
+
+
+@runtime_checkable
+class Lists(Protocol):
+    """A source that knows what is in a folder."""
+
+    def list(self, uri: DependencyUri, *, deep: bool) -> Iterator[Listed]:
+        """Give every dependency whose URI begins with `uri`, in any order, page by page as they are asked for.
+
+        The path of `uri` up to its last slash is a folder; what follows is the beginning of names in it.  Without
+        `deep` only what lies in that folder itself is given.  Folders themselves are not, nor the empty objects that
+        stand for folders in some stores.  Names are whatever the service has: the caller does not trust them.
+
+        Raises:
+            NotFound: there is no such bucket, or, where the service knows folders, no such folder.
+        """
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """A source that asks as somebody."""
+
+    def identity(self, uri: DependencyUri) -> str:
+        """Return in a few words, without a secret, as whom it asks for `uri`, and where that was found."""

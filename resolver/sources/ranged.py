@@ -15,8 +15,8 @@ from typing import Final, Self
 import msgspec
 
 from resolver.sources.base import Stat, Version
+from resolver.sources.stated import stated
 from staging_io.http import Answer
-from staging_protocol.digests import Digest
 from staging_protocol.errors import (
     Denied,
     InvalidRequest,
@@ -86,15 +86,16 @@ def read_range(
 
 def stat_of(answer: Answer, *, size: int | None) -> Stat:
     """Return what the headers of an answer say about the whole dependency."""
-    stated = answer.headers.get("Repr-Digest")
-    return Stat(size=size, version=version_of(answer.headers), digest=None if stated is None else _digest(stated))
+    digest, checksums = stated(answer.headers, is_whole=answer.status == 200)  # noqa: PLR2004 - RFC 9110, section 15.3.1
+    return Stat(size=size, version=version_of(answer.headers), digest=digest, checksums=checksums)
 
 
 def version_of(headers: Mapping[str, str]) -> Version | None:
     """Return the version that headers name: the entity tag, else the time of change, else none."""
     tag = headers.get("ETag")
     if tag:
-        return Version(tag, strong=not tag.startswith("W/"))
+        # Without quotes it is no tag (RFC 9110, section 8.8.3), and nothing to send in If-Match.
+        return Version(tag, strong=tag.startswith('"'))
     changed = headers.get("Last-Modified")
     return Version(changed, strong=False) if changed else None
 
@@ -105,17 +106,23 @@ def size_of(answer: Answer) -> int | None:
     return int(size) if _SIZE.fullmatch(size) else None
 
 
-def refused(answer: Answer, *, name: str) -> StagingError:  # noqa: PLR0911 - it is a table
+def refused(answer: Answer, *, name: str) -> StagingError:  # noqa: C901, PLR0911 - it is a table
     """Return the error that a status stands for."""
     status = answer.status
     detail = f"{name} was answered with {status}"
     match status:
         case 401:
             return Unauthenticated(f"{detail}: credentials are missing or wrong")
-        case 403 | 407 | 451:
-            return Denied(detail)
-        case 404 | 410:
-            return NotFound(detail)
+        case 403:
+            return Denied(f"{detail}: these credentials, or their lack, do not open it")
+        case 407:
+            return Denied(f"{detail}: the proxy wants credentials; write user and password into its URL")
+        case 451:
+            return Denied(f"{detail}: it is withheld for legal reasons")
+        case 404:
+            return NotFound(f"{detail}: it is not there")
+        case 410:
+            return NotFound(f"{detail}: it was there and is gone for good")
         case 412:
             return SourceChanged(f"{name} changed while it was downloaded")
         case 416:
@@ -186,11 +193,3 @@ def _behind_the_end(answer: Answer, *, start: int) -> HttpReading | None:
         return None
     # Version and digest in a 416 may describe the error page.
     return HttpReading(stat=Stat(size=start), start=start, stop=start, answer=answer)
-
-
-def _digest(header: str) -> Digest | None:
-    try:
-        return Digest.of_repr_digest(header)
-    except InvalidRequest:
-        # A digest that cannot be read verifies nothing; the manifest's own still does.
-        return None

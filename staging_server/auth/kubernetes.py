@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
+from staging_protocol.errors import TooManyRequests
 from staging_protocol.tokens import BundleId, TokenKind
 from staging_server.access_tokens import Verb
 from staging_server.auth.base import Access, Authenticator, BoundPod, Identity
 from staging_server.auth.bearer import bearer, parse_token
 from staging_server.auth.claims import Worth, check_issuer, worth_asking
-from staging_server.auth.discretion import in_confidence
+from staging_server.auth.observer import SILENT, Kind, Result, ReviewObserver
 from staging_server.auth.rates import Rates
 from staging_server.auth.reviews import Cluster, Reviews, User
 from staging_server.auth.verdicts import Verdicts
@@ -77,15 +78,26 @@ class ByKubernetes:
     """See the module."""
 
     def __init__(
-        self, cluster: Cluster, pods: Pods, *, settings: AuthSettings, clock: Callable[[], float] = time.time
+        self,
+        cluster: Cluster,
+        pods: Pods,
+        *,
+        settings: AuthSettings,
+        clock: Callable[[], float] = time.time,
+        observer: ReviewObserver = SILENT,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._clock = clock
         self._pods = pods
         self._reviews = Reviews(cluster)
         yes, no = settings.yes_keep, settings.no_keep
-        self._users: Verdicts[str, User | None] = Verdicts(yes=yes, no=no)
-        self._rights: Verdicts[tuple[User, Verb, str | None], bool] = Verdicts(yes=yes, no=no)
+        self._users: Verdicts[str, User | None] = Verdicts(
+            yes=yes, no=no, spared=partial(observer.review_spared, "token")
+        )
+        self._rights: Verdicts[tuple[User, Verb, str | None], bool] = Verdicts(
+            yes=yes, no=no, spared=partial(observer.review_spared, "access")
+        )
         self._rates = Rates(in_all=settings.reviews_per_second, of_address=settings.refusals_per_second)
         self._issuer: Recent[None, str | None] = Recent(seconds=math.inf, most=1)
 
@@ -112,11 +124,11 @@ class ByKubernetes:
     async def may(self, user: User, *, verb: Verb, namespace: str | None, address: str) -> bool:
         """Tell whether the cluster's roles allow that; raises as `Access.may` does."""
         question = partial(self._reviews.may, user, verb=verb, namespace=namespace)
-        return await self._rights.ask((user, verb, namespace), self._limited(question, address=address))
+        return await self._rights.ask((user, verb, namespace), self._limited("access", question, address=address))
 
     async def carries(self, pod: BoundPod, *, bundle: BundleId) -> bool:
         """Tell whether the pod lives, is the same as when its token was made, and has the label of the bundle."""
-        seen = await in_confidence(self._pods.find_pod(pod.namespace, pod.name, uid=pod.uid))
+        seen = await self._pods.find_pod(pod.namespace, pod.name, uid=pod.uid)
         return seen is not None and seen.alive and seen.uid == pod.uid and seen.bundle == bundle
 
     async def _user(self, text: str, *, address: str) -> User | None:
@@ -128,7 +140,7 @@ class ByKubernetes:
         question = partial(self._reviews.who, text, audience=worth.audience)
         left = None if worth.until is None else worth.until - now
         key = hashlib.sha256(text.encode()).hexdigest()
-        return await self._users.ask(key, self._limited(question, address=address), at_most=left)
+        return await self._users.ask(key, self._limited("token", question, address=address), at_most=left)
 
     async def _check_issuer(self, worth: Worth) -> None:
         if worth.issuer is None:
@@ -139,17 +151,33 @@ class ByKubernetes:
         if issuer:
             check_issuer(worth, issuer=issuer)
 
-    def _limited(self, question: Callable[[], Awaitable[T]], *, address: str) -> Callable[[], Coroutine[Any, Any, T]]:
+    def _limited(
+        self, kind: Kind, question: Callable[[], Awaitable[T]], *, address: str
+    ) -> Callable[[], Coroutine[Any, Any, T]]:
         """Return a question that counts; its answer is true or a no."""
 
         async def counted() -> T:
-            self._rates.take(address)
-            answer = await question()
+            try:
+                self._rates.take(address)
+            except TooManyRequests:
+                self._observer.review_limited(kind)
+                raise
+            answer = await self._measured(kind, question)
             if not answer:
                 self._rates.refused(address)
             return answer
 
         return counted
+
+    async def _measured(self, kind: Kind, question: Callable[[], Awaitable[T]]) -> T:
+        began = time.monotonic()
+        result: Result = "error"
+        try:
+            answer = await question()
+            result = "yes" if answer else "no"
+        finally:
+            self._observer.reviewed(kind, result=result, seconds=time.monotonic() - began)
+        return answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,15 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from staging_server.auth.anonymous import Anonymous
 from staging_server.auth.base import Authenticator
 from staging_server.auth.kubernetes import ByKubernetes
+from staging_server.auth.observer import SILENT as UNCOUNTED
+from staging_server.auth.observer import ReviewObserver
 from staging_server.auth.tokens import ByTokens
 from staging_server.cluster.api import ClusterApi, open_cluster_api
 from staging_server.cluster.namespaces import Namespaces
@@ -35,7 +37,11 @@ class Gate:
 
 @asynccontextmanager
 async def open_gate(
-    settings: Settings, *, clock: Clock = utc_now, observer: WatchObserver = SILENT
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    watches: WatchObserver = SILENT,
+    reviews: ReviewObserver = UNCOUNTED,
 ) -> AsyncIterator[Gate]:
     """Open what the settings ask for.
 
@@ -44,7 +50,7 @@ async def open_gate(
     """
     async with AsyncExitStack() as stack:
         if settings.kubernetes.connect is not Connect.NO:
-            yield await _open_cluster(settings, stack, _Watch(clock, observer))
+            yield await _open_cluster(settings, stack, _Watch(clock, watches), reviews)
         else:
             yield Gate(authenticator=await _without_cluster(settings.auth, stack), tenants=NamesOnly())
 
@@ -58,9 +64,12 @@ class _Watch:
         self._watched: Watched | None = None
 
     @asynccontextmanager
-    async def open(self, cluster: ClusterApi, settings: KubernetesSettings) -> AsyncIterator[Sights]:
+    async def open(
+        self, cluster: ClusterApi, settings: KubernetesSettings, known: Callable[[], None]
+    ) -> AsyncIterator[Sights]:
         """See `lead.OpenSights`."""
-        async with open_sights(cluster, settings, clock=self._clock, observer=self._observer) as watched:
+        opening = open_sights(cluster, settings, clock=self._clock, observer=self._observer, known=known)
+        async with opening as watched:
             self._watched = watched
             try:
                 yield watched
@@ -72,13 +81,14 @@ class _Watch:
         return None if self._watched is None else self._watched.find_pod(namespace, name)
 
 
-async def _open_cluster(settings: Settings, stack: AsyncExitStack, watch: _Watch) -> Gate:
+async def _open_cluster(settings: Settings, stack: AsyncExitStack, watch: _Watch, reviews: ReviewObserver) -> Gate:
     cluster = await stack.enter_async_context(open_cluster_api(settings.kubernetes))
     tenants = Namespaces(cluster, settings.kubernetes)
     sights = functools.partial(watch.open, cluster, settings.kubernetes)
     authenticator: Authenticator
     if settings.auth.mode is AuthMode.KUBERNETES:
-        authenticator = ByKubernetes(cluster, Pods(cluster, known=watch), settings=settings.auth)
+        pods = Pods(cluster, known=watch)
+        authenticator = ByKubernetes(cluster, pods, settings=settings.auth, observer=reviews)
     else:
         authenticator = await _without_cluster(settings.auth, stack)
     return Gate(authenticator=authenticator, tenants=tenants, open_sights=sights)

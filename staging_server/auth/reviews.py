@@ -12,7 +12,7 @@ import structlog
 
 from staging_protocol.errors import Denied, NotFound, Unavailable
 from staging_server.access_tokens import Verb
-from staging_server.auth.discretion import in_confidence
+from staging_server.cluster.discretion import in_confidence
 
 _log: Final = structlog.get_logger("auth")
 

@@ -9,6 +9,7 @@ these here, and nowhere else:
 """
 
 import asyncio
+import importlib.util
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -18,7 +19,15 @@ from urllib.parse import urlencode
 import aiohttp
 import msgspec
 
-from staging_protocol.errors import Denied, InternalError, NotFound, StagingError, Unauthenticated, Unavailable
+from staging_protocol.errors import (
+    Denied,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    StagingError,
+    Unauthenticated,
+    Unavailable,
+)
 from staging_server.cluster.credentials import Connection, Credentials
 from staging_server.settings import KubernetesSettings
 
@@ -144,7 +153,17 @@ def open_cluster_api(settings: KubernetesSettings) -> AbstractAsyncContextManage
     """Open the API of the cluster that the settings name; `settings.connect` is not `no`.
 
     Nothing is asked yet: where Kubernetes cannot be reached, the calls say so.
+
+    Raises:
+        InvalidRequest: the library is not installed, so that no call could ever work.
     """
+    # Not imported: it takes half a second, and may come with the first call.
+    if importlib.util.find_spec("kubernetes") is None:
+        msg = (
+            f"kubernetes.connect={settings.connect} needs the Python package kubernetes, which is not installed here: "
+            "install spark-staging[server], or use an image that was built with it"
+        )
+        raise InvalidRequest(msg)
     return _opened(settings)
 
 

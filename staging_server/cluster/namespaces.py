@@ -8,8 +8,9 @@ are asked at once, and who finds all places taken is told to come back.
 import asyncio
 from typing import Final
 
-from staging_protocol.errors import Denied, InternalError, NotFound, Unauthenticated, Unavailable
+from staging_protocol.errors import NotFound, Unavailable
 from staging_server.cluster.api import ClusterApi
+from staging_server.cluster.discretion import in_confidence
 from staging_server.cluster.kinds import NAMESPACES
 from staging_server.cluster.objects import Item
 from staging_server.namespaces import Tenants
@@ -55,13 +56,9 @@ class Namespaces:
             raise Unavailable("too many namespaces are being looked for; come back soon", retry_after=1)
         async with self._places:
             try:
-                found = await self._api.get(f"{NAMESPACES.cluster_path}/{namespace}", into=Item)
+                found = await in_confidence(self._api.get(f"{NAMESPACES.cluster_path}/{namespace}", into=Item))
             except NotFound:
                 return None
-            except (Denied, Unauthenticated, InternalError) as error:
-                # It is this server that lacks something, not who asks it.
-                msg = f"the server cannot look at the namespace {namespace}: {error.detail}"
-                raise Unavailable(msg) from error
             return found.metadata.uid
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from staging_protocol.errors import Denied, InternalError, NotFound, Unauthenticated, Unavailable
+from staging_protocol.errors import NotFound, Unavailable
 from staging_server.cluster.api import ClusterApi
+from staging_server.cluster.discretion import in_confidence
 from staging_server.cluster.kinds import PODS
 from staging_server.cluster.objects import Item
 from staging_server.recent import Recent
@@ -89,11 +90,7 @@ class Pods:
         path = f"{PODS.path(quote(namespace, safe=''))}/{quote(name, safe='')}"
         try:
             async with asyncio.timeout(_WITHIN), self._places:
-                found = await self._api.get(path, into=Item)
-        except (Denied, Unauthenticated, InternalError) as error:
-            # It is this server that lacks something, not who asks it.
-            msg = f"the server cannot look at the pod {name}: {error.detail}"
-            raise Unavailable(msg) from error
+                found = await in_confidence(self._api.get(path, into=Item))
         except TimeoutError as error:
             raise Unavailable("too many pods are being looked for; come back soon", retry_after=1) from error
         metadata = found.metadata

@@ -49,7 +49,9 @@ class Watched:
         *,
         clock: Clock = utc_now,
         observer: WatchObserver = SILENT,
+        known: Callable[[], None] = lambda: None,
     ) -> None:
+        self._known = known
         self._cluster = settings.cluster
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -146,6 +148,7 @@ class Watched:
     def found(self, kind: Kind, namespace: str) -> None:
         """Note that all is known.  Pods are listed after their namespaces, so that they are never of an older one."""
         self._pending.add_all()
+        self._known()
         if kind is NAMESPACES:
             self._watches[PODS][namespace].want()
 
@@ -201,10 +204,18 @@ class Watched:
 
 @asynccontextmanager
 async def open_sights(
-    api: ClusterApi, settings: KubernetesSettings, *, clock: Clock = utc_now, observer: WatchObserver = SILENT
+    api: ClusterApi,
+    settings: KubernetesSettings,
+    *,
+    clock: Clock = utc_now,
+    observer: WatchObserver = SILENT,
+    known: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Watched]:
-    """Watch while the context is open; at first, and again after it, everything is unknown."""
-    watched = Watched(api, settings, clock=clock, observer=observer)
+    """Watch while the context is open; at first, and again after it, everything is unknown.
+
+    `known` is called on the event loop whenever something becomes known that was not; it must not wait.
+    """
+    watched = Watched(api, settings, clock=clock, observer=observer, known=known)
     watching = asyncio.create_task(watched.run(), name="watches")
     try:
         yield watched

@@ -33,7 +33,10 @@ def sweep(*, dry_run: bool, folder: Path | None, url: str | None, token_file: Pa
     """
     import asyncio
 
-    with plain_errors():
+    from staging_server.logs import configured
+
+    # What it tells is its output; the log is for what goes wrong, and does not get between.
+    with plain_errors(), configured(level="warning", plain=True):
         if url is not None:
             done = _sweep_there(url, token_file, dry_run=dry_run)
         else:

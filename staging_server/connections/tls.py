@@ -1,14 +1,9 @@
 """The server's TLS, from two PEM files, taken anew when they change.
 
-    look (every tls.reload_every)  →  changed?  →  a new context from both files  →  the one for new connections
-                                                   └ does not work: the old one stays, a metric, a log line
-
 A context is never changed once connections use it: a new pair gets a new one, which exists only if certificate and key
-fit together.  So a pair that is half replaced breaks nothing; it is looked at again until it is whole.  Kubernetes
-replaces a mounted Secret by swapping one symbolic link, so the files' own identity is looked at behind all links.
+fit together.  So a pair that is half replaced breaks nothing; it is looked at again until it is whole (`followed`).
 """
 
-import asyncio
 import ssl
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,12 +12,10 @@ import structlog
 
 from staging_protocol.errors import InvalidRequest
 from staging_server.connections.certificates import end_of_certificate
+from staging_server.followed import Followed
 from staging_server.settings import TlsSettings
 
 _log: Final = structlog.get_logger("tls")
-
-_Version = tuple[tuple[int, int, int], ...]
-"""Changes whenever one of the files does; empty while one is missing."""
 
 
 class CertificateObserver(Protocol):
@@ -45,7 +38,7 @@ class Tls:
         self._certificate = certificate
         self._key = key
         self._observer = observer
-        self._version = self._refused = self._find_version()
+        self._files = Followed(certificate, key)
         self._take()
 
     @property
@@ -55,26 +48,15 @@ class Tls:
 
     async def watch(self, *, every: float) -> None:
         """Look at the files, and take them when they have changed; until cancelled."""
-        while True:
-            await asyncio.sleep(every)
-            await asyncio.get_running_loop().run_in_executor(None, self._look)
+        await self._files.watch(self._take_again, refused=self._complain, every=every)
 
-    def _look(self) -> None:
-        version = self._find_version()
-        if version == self._version:
-            return
-        try:
-            self._take()
-        except InvalidRequest as error:
-            # One complaint for each state of the files, however often it is looked at.
-            if version != self._refused:
-                self._refused = version
-                self._observer.certificate_refused()
-                _log.error("certificate not reloaded, the old one stays in use", detail=error.detail)
-        else:
-            # Changed between the two: then it is still another one at the next look.
-            self._version = version
-            _log.info("certificate reloaded", certificate=str(self._certificate))
+    def _take_again(self) -> None:
+        self._take()
+        _log.info("certificate reloaded", certificate=str(self._certificate))
+
+    def _complain(self, error: InvalidRequest) -> None:
+        self._observer.certificate_refused()
+        _log.error("certificate not reloaded, the old one stays in use", detail=error.detail)
 
     def _take(self) -> None:
         context = server_context(self._certificate, self._key)
@@ -85,13 +67,6 @@ class Tls:
             raise InvalidRequest(msg) from error
         self._context = context
         self._observer.certificate_taken(expires=expires)
-
-    def _find_version(self) -> _Version:
-        try:
-            found = [path.stat() for path in (self._certificate, self._key)]
-        except OSError:
-            return ()
-        return tuple((status.st_mtime_ns, status.st_size, status.st_ino) for status in found)
 
 
 def open_tls(settings: TlsSettings, *, observer: CertificateObserver) -> Tls | None:

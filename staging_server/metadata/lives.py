@@ -100,8 +100,11 @@ def judge(row: AnyRow, tenant: Tenant, *, sights: Sights, policy: Policy, now: d
 def changes(row: AnyRow, judgement: Judgement) -> bool:
     """Tell whether there is something to write, or to end."""
     decision = judgement.decision
-    waits = (row.next_check is None) != (decision.look_at is None)
-    return not decision.keep or waits or judgement.histories != histories_of(row)
+    moment = maybe_micros(decision.look_at)
+    waits = (row.next_check is None) != (moment is None)
+    # Its next look was put off while Kubernetes did not answer.
+    late = moment is not None and row.next_check is not None and moment < row.next_check
+    return not decision.keep or waits or late or judgement.histories != histories_of(row)
 
 
 def store(connection: Connection, row: AnyRow, judgement: Judgement) -> None:

@@ -2,6 +2,7 @@
 
     due         their next look has come
     claimed     Kubernetes claims them; compared after its lists were made anew
+    soon        their next look is near, perhaps only because it was put off while Kubernetes did not answer
     named       an event named them, or their owner
     scheduled   all that have a next look; asked for when a policy has changed
     all         to say what another policy would change
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId
@@ -29,7 +30,7 @@ from staging_server.policies import Policies
 from staging_server.retention import decide
 from staging_server.sights import Changes, Sights
 from staging_server.tenants import Tenant
-from staging_server.times import Clock, micros, moment_of
+from staging_server.times import Clock, maybe_micros, micros, moment_of
 
 _IN: Final = 500
 """Names in one `IN`: far below the limits of both databases."""
@@ -50,6 +51,13 @@ def _page(*where: ColumnElement[bool]) -> Select[Any]:
 _CLAIMED: Final = (
     _CANDIDATES.where(KUBERNETES_CLAIMS, sightings.c.bundle > bindparam("after"))
     .order_by(sightings.c.bundle)
+    .limit(bindparam("at_most"))
+)
+_NUMBER: Final = literal_column("+bundles.number", BigInteger)
+"""The sign hides the primary key, which would lead through all bundles to the few that are due soon."""
+_SOON: Final = (
+    _CANDIDATES.where(bundles.c.next_check <= bindparam("until"), bindparam("after") < _NUMBER)
+    .order_by(_NUMBER)
     .limit(bindparam("at_most"))
 )
 _ALL: Final = _page()
@@ -102,15 +110,16 @@ class Looked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After:
-    """A page of candidates: those after a number."""
+    """A page of candidates: those after a number, and for `find_soon` with a look at `until` or before."""
 
     number: int = 0
     at_most: int = 500
+    until: datetime | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
         """For the statements that go through candidates by their numbers."""
-        return {"after": self.number, "at_most": self.at_most}
+        return {"after": self.number, "at_most": self.at_most, "until": maybe_micros(self.until)}
 
 
 def find_due(connection: Connection, item: tuple[datetime, int]) -> list[Candidate]:
@@ -122,6 +131,11 @@ def find_due(connection: Connection, item: tuple[datetime, int]) -> list[Candida
 def find_claimed(connection: Connection, after: After) -> list[Candidate]:
     """Return bundles that Kubernetes claims: a query."""
     return _candidates(connection, _CLAIMED, after.parameters)
+
+
+def find_soon(connection: Connection, after: After) -> list[Candidate]:
+    """Return bundles whose next look is at `after.until` or before: a query."""
+    return _candidates(connection, _SOON, after.parameters)
 
 
 def find_scheduled(connection: Connection, after: After) -> list[Candidate]:

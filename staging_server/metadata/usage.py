@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
-from staging_protocol.api.bundles import BundleState
+from staging_server.metadata.partial_indexes import BUNDLE_IS_OPEN
 from staging_server.metadata.rows import OF_TENANT, AnyRow, tenant_parameters
 from staging_server.metadata.tables import STORED, blobs, bundles, tenant_blobs, tenants
 from staging_server.tenants import Tenant
@@ -26,7 +26,7 @@ _RECONCILE: Final = update(tenants).values(
     bundle_size=_sum(func.sum(bundles.c.size), _OF_BUNDLES),
     blobs=_sum(func.count(), tenant_blobs.c.tenant_id == tenants.c.id),
     blob_size=_sum(func.sum(blobs.c.size), *_OF_BLOBS),
-    reserved=_sum(func.sum(bundles.c.reserved), _OF_BUNDLES, bundles.c.state == BundleState.OPEN.value),
+    reserved=_sum(func.sum(bundles.c.reserved), _OF_BUNDLES, BUNDLE_IS_OPEN),
 )
 _UNUSED: Final = (
     update(blobs)

@@ -57,7 +57,8 @@ class RetentionSettings(Group):
 
     sweep_every: Seconds = 60
     """Time between two sweeps of the loop; expiry is late by at most this, and with Kubernetes, where a list has to
-    confirm that nothing uses a bundle, by three times this and a minute."""
+    confirm that nothing uses a bundle, by three times this and a minute.  When more of Kubernetes becomes known, as
+    after a start, the next sweep comes within seconds."""
 
     stale_upload: Seconds = DAY
     """Age at which what an interrupted upload of a whole blob left is removed; longer than the longest upload."""

@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS = (
     "url", "token_file", "service_account", "context", "namespace", "ca_file", "allow_plain_http", "init_image",
-    "pod_url", "pod_secret",
+    "pod_url", "pod_secret", "sources", "sources_config_map", "init_env_from",
 )  # fmt: skip
 
 
@@ -83,11 +83,20 @@ class Failed(click.ClickException):
         click.echo(json.dumps(problem), file=file or sys.stderr)
 
 
-def connection_options(command: F) -> F:
-    """Add what is needed to reach the server."""
+def way_options(command: F) -> F:
+    """Add what counts for all that is reached over a network."""
     for option in (
         click.option("--allow-plain-http", is_flag=True, default=None, help="Send tokens over plain HTTP."),
         click.option("--ca-file", type=click.Path(path_type=Path), help="PEM file of authorities to trust besides."),
+    ):
+        command = option(command)
+    return command
+
+
+def connection_options(command: F) -> F:
+    """Add what is needed to reach the server."""
+    for option in (
+        way_options,
         click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one."),
         click.option(
             "--service-account",
@@ -123,6 +132,16 @@ def scope_of(parameters: dict[str, Any], *, namespace: str) -> str | None:
     return None if parameters["all_namespaces"] else namespace
 
 
+def sources_option(command: F) -> F:
+    """Add `--sources`."""
+    return click.option(
+        "--sources",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="sources.json: how the places of remote dependencies are reached.",
+    )(command)
+
+
 def output_option(command: F) -> F:
     """Add `-o`."""
     return click.option("-o", "--output", type=ValueOf(Output), default=Output.TEXT.value, help="Form of the result.")(
@@ -150,6 +169,16 @@ def pod_options(command: F) -> F:
             help="Give pods a Secret with the bundle token, though the server knows pods: for another cluster's.",
         ),
         click.option("--pod-url", metavar="URL", help="URL at which pods reach the server."),
+        click.option(
+            "--sources-config-map",
+            metavar="NAME",
+            help="Pods take sources.json from this ConfigMap; --sources counts here, and names their Secrets.",
+        ),
+        click.option(
+            "--init-env-from",
+            metavar="SECRETS",
+            help="Secrets whose keys become variables of the init container, with commas between them.",
+        ),
         click.option("--init-image", metavar="IMAGE", help="Image of the init container."),
         click.option(
             "--spark-files/--no-spark-files",
@@ -173,11 +202,22 @@ def dependency_options(command: F) -> F:
             "ScheduledSparkApplication.",
         ),
         click.option("--name", "application", metavar="APP", help="Name of the application."),
+        list_options,
+        click.argument("main", metavar="[MAIN]", required=False),
+    ):
+        command = option(command)
+    return command
+
+
+def list_options(command: F) -> F:
+    """Add the four lists of dependencies, as spark-submit has them."""
+    for option in (
         click.option("--archives", metavar="LIST", multiple=True, help="Archives, each with #FOLDER as it is wanted."),
         click.option("--py-files", metavar="LIST", multiple=True, help="Python files: .py, .zip, .egg, .whl."),
         click.option("--files", metavar="LIST", multiple=True, help="Files for the working folder."),
-        click.option("--jars", metavar="LIST", multiple=True, help="Jars, separated by commas; globs are expanded."),
-        click.argument("main", metavar="[MAIN]", required=False),
+        click.option(
+            "--jars", metavar="LIST", multiple=True, help="Jars, separated by commas; globs and folders are expanded."
+        ),
     ):
         command = option(command)
     return command

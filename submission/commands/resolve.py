@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from staging_protocol.errors import InvalidRequest, NotFound, StagingError
+from submission.commands.naming import frozen_by, frozen_options
 from submission.commands.options import (
     Output,
     StagingCommand,
@@ -18,15 +18,17 @@ from submission.commands.options import (
     output_option,
     progress_option,
     settings_of,
+    sources_option,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resolver.run import Progress as Step
     from resolver.run import Resolved
     from resolver.sources.base import Source
     from staging_protocol.manifest import Kind, Manifest
+    from staging_protocol.tokens import BundleId
+    from submission.frozen import Frozen
     from submission.progress import Progress
     from submission.settings import Settings
 
@@ -36,6 +38,8 @@ _BUNDLE = "bundle:"
 @click.command("resolve", cls=StagingCommand)
 @click.argument("manifest", metavar="MANIFEST")
 @click.option("--into", "folder", type=click.Path(path_type=Path), required=True, help="Folder for everything.")
+@frozen_options
+@sources_option
 @namespace_option
 @connection_options
 @output_option
@@ -43,123 +47,99 @@ _BUNDLE = "bundle:"
 def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
     """Download what a manifest names into a folder, as an init container does it.
 
-    MANIFEST is a JSON file, or bundle:ID for a bundle of the staging server; then --token-file holds the bundle's
-    token, or an access token that may read.  Jars, files and Python files come into spark-jars, spark-files and
-    spark-pyfiles; archives are unpacked in spark-work.  What is there and whole is not downloaded again.
+    MANIFEST is a JSON file, which may be a lock, or bundle:ID for a bundle of the staging server; then --token-file
+    holds the bundle's token, or an access token that may read.  Jars, files and Python files come into spark-jars,
+    spark-files and spark-pyfiles; archives are unpacked in spark-work.  What is there and whole is not downloaded
+    again.  Local files that a lock names stay where they are.
 
     \b
     Examples:
       spark-staging resolve manifest.json --into here
+      spark-staging resolve deps.lock.json --into here
       spark-staging resolve bundle:abcdefghijklmnopqrstuvwxyz --token-file token --into here
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.progress import shown
 
     settings = settings_of(parameters)
     folder = parameters["folder"].absolute()
+    frozen = _frozen(parameters)
     with shown(parameters["progress"]) as progress:
+        bringing = _Bringing(folder=folder, frozen=frozen, settings=settings, progress=progress)
         if parameters["manifest"].startswith(_BUNDLE):
-            resolved = _resolve_bundle(parameters["manifest"], folder, settings=settings, progress=progress)
+            resolved = bringing.bundle(bundle_id(parameters["manifest"].removeprefix(_BUNDLE)))
         else:
-            resolved = _resolve_file(Path(parameters["manifest"]), folder, settings=settings, progress=progress)
+            resolved = bringing.file(Path(parameters["manifest"]))
     _print(resolved, folder=folder, output=parameters["output"])
 
 
-def _resolve_bundle(name: str, folder: Path, *, settings: "Settings", progress: "Progress") -> "Sequence[Resolved]":
-    from resolver.sources.staged import StagedSource
-    from submission.connection import connected
-    from submission.retrying import retried
-    from submission.settings import DEFAULT_NAMESPACE
+def _frozen(parameters: dict[str, Any]) -> "Frozen | None":
+    path = frozen_by(parameters)
+    if path is None:
+        return None
+    from submission.frozen import Frozen
+    from submission.lockfile import read_lock
 
-    bundle, namespace = bundle_id(name.removeprefix(_BUNDLE)), settings.namespace or DEFAULT_NAMESPACE
-    with connected(settings) as connection:
-        client, http = connection.client, connection.http
-        manifest = retried(
-            partial(client.manifest, namespace, bundle), seconds=settings.retry_seconds, notice=progress.notice
-        )
-        staged = partial(StagedSource, client, namespace=namespace, bundle=bundle)
-        return _resolve(manifest, folder, http=http, staged=staged, settings=settings, progress=progress)
+    return Frozen(read_lock(path), name=path.name)
 
 
-def _resolve_file(path: Path, folder: Path, *, settings: "Settings", progress: "Progress") -> "Sequence[Resolved]":
-    from staging_io.http import HttpClient
-    from submission.connection import http_settings
+class _Bringing:
+    """Brings everything into a folder."""
 
-    manifest = _read(path)
-    http = HttpClient(http_settings(settings))
-    try:
-        return _resolve(manifest, folder, http=http, staged=None, settings=settings, progress=progress)
-    finally:
-        http.close()
+    def __init__(self, *, folder: Path, frozen: "Frozen | None", settings: "Settings", progress: "Progress") -> None:
+        self._folder = folder
+        self._frozen = frozen
+        self._settings = settings
+        self._progress = progress
 
+    def bundle(self, bundle: "BundleId") -> "Sequence[Resolved]":
+        """Bring what the manifest of a bundle names."""
+        from resolver.sources.staged import StagedSource
+        from submission.connection import connected
+        from submission.retrying import retried
+        from submission.settings import DEFAULT_NAMESPACE
 
-def _read(path: Path) -> "Manifest":
-    from staging_protocol.manifest import Manifest
-    from staging_protocol.wire import decode
+        settings, namespace = self._settings, self._settings.namespace or DEFAULT_NAMESPACE
+        with connected(settings) as connection:
+            client = connection.client
+            manifest = retried(
+                partial(client.manifest, namespace, bundle),
+                seconds=settings.retry_seconds,
+                notice=self._progress.notice,
+            )
+            return self._resolve(manifest, staged=partial(StagedSource, client, namespace=namespace, bundle=bundle))
 
-    try:
-        return decode(path.read_bytes(), into=Manifest)
-    except FileNotFoundError as error:
-        msg = f"{path} does not exist; a bundle is written {_BUNDLE}ID"
-        raise NotFound(msg) from error
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise InvalidRequest(msg) from error
+    def file(self, path: Path) -> "Sequence[Resolved]":
+        """Bring what a manifest or a lock on disk names."""
+        from submission.manifests import read_manifest
 
+        manifest = read_manifest(path)
+        local = manifest.local_files()
+        for one in local:
+            self._progress.notice(f"{one.uri} is a local file and stays where it is")
+        return self._resolve(manifest.without(local), staged=None)
 
-def _resolve(
-    manifest: "Manifest",
-    folder: Path,
-    *,
-    http: Any,
-    staged: "Callable[[], Source] | None",
-    settings: "Settings",
-    progress: "Progress",
-) -> "Sequence[Resolved]":
-    from resolver.resolve import resolve
-    from resolver.settings import ResolveSettings
-    from resolver.signals import ending_on_signals
-    from resolver.sources.choose import Sources
-    from resolver.sources.http import HttpSource
+    def _resolve(self, manifest: "Manifest", *, staged: "Callable[[], Source] | None") -> "Sequence[Resolved]":
+        from resolver.resolve import resolve
+        from resolver.settings import ResolveSettings
+        from resolver.signals import ending_on_signals
+        from resolver.sources.choose import Sources
+        from submission.outside import outside_of
+        from submission.resolving import ShownResolving
 
-    with ending_on_signals():
-        return resolve(
-            manifest,
-            folder_of=partial(_folder_of, folder),
-            sources=Sources(http=partial(HttpSource, http, allow_plain_http=settings.allow_plain_http), staged=staged),
-            settings=ResolveSettings(journal=True, durable=True),
-            observer=_Told(progress),
-        )
+        with outside_of(self._settings) as outside, ending_on_signals():
+            return resolve(
+                manifest if self._frozen is None else self._frozen.manifest(manifest),
+                folder_of=partial(_folder_of, self._folder),
+                sources=Sources(outside, staged=staged),
+                settings=ResolveSettings(journal=True, durable=True, digests=True),
+                observer=ShownResolving(self._progress),
+            )
 
 
 def _folder_of(folder: Path, kind: "Kind") -> Path:
     from staging_protocol.pod_contract import FOLDERS
 
     return folder / PurePosixPath(FOLDERS[kind]).name
-
-
-class _Told:
-    """Passes on what the resolver tells."""
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._size = -1
-        self._received = 0
-
-    def progressed(self, progress: "Step") -> None:
-        """Move the bar."""
-        if progress.size != self._size:
-            self._size = progress.size
-            self._progress.phase("download", size=progress.size)
-            self._progress.advance(self._received)
-        self._progress.advance(progress.received - self._received)
-        self._received = progress.received
-
-    def retrying(self, uri: str, error: StagingError, seconds: float) -> None:
-        """Say why there is a wait."""
-        self._progress.notice(f"{uri}: {error.detail}; trying again in {seconds:.1f} s")
-
-    def resolved(self, resolved: "Resolved") -> None:
-        """Say nothing; the result lists everything."""
 
 
 def _print(resolved: "Sequence[Resolved]", *, folder: Path, output: Output) -> None:

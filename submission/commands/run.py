@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from submission.commands.naming import checking_options, looks_of
 from submission.commands.options import (
     StagingCommand,
     connection_options,
@@ -11,12 +12,15 @@ from submission.commands.options import (
     pod_options,
     progress_option,
     settings_of,
+    sources_option,
 )
 
 
 @click.command("run", cls=StagingCommand, context_settings={"ignore_unknown_options": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="-- spark-submit [OPTIONS] APP [ARGUMENTS]")
-@click.option("--dry-run", is_flag=True, help="Print what would be done and the command; ask no server, run nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and the command; create and run nothing.")
+@checking_options
+@sources_option
 @pod_options
 @namespace_option
 @connection_options
@@ -35,6 +39,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.job_plan import plan, settings_for
     from submission.progress import in_words, shown
+    from submission.readiness import made_ready
     from submission.run import dry_run, run, shell_line
     from submission.settings import Environment
     from submission.spark_submit import parse
@@ -57,15 +62,22 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
         environment=Environment.read(),
     )
     settings = settings_for(job, settings)
+    looks = looks_of(parameters, remote_is_sparks=not job.submission.is_cluster)
     if parameters["dry_run"]:
-        command = dry_run(job, settings=settings, say=lambda text: click.echo(text, err=True))
+        with shown(parameters["progress"]) as progress:
+            ready = made_ready(job.dependencies, looks=looks, settings=settings, progress=progress)
+        command = dry_run(
+            job.with_dependencies(ready.dependencies), settings=settings, say=lambda text: click.echo(text, err=True)
+        )
         click.echo(shell_line(command))
         return
     from submission.connection import connected
 
     with connected(settings) as connection, shown(parameters["progress"]) as progress:
+        ready = made_ready(job.dependencies, looks=looks, settings=settings, progress=progress)
         code = run(
-            job,
+            job.with_dependencies(ready.dependencies),
+            known=ready.known,
             connection=connection,
             settings=settings,
             progress=progress,

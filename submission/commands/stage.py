@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from submission.commands.naming import checking_options, dependencies_of, looks_of
 from submission.commands.options import (
     Output,
     StagingCommand,
@@ -14,10 +15,13 @@ from submission.commands.options import (
     output_option,
     progress_option,
     settings_of,
+    sources_option,
     write_private,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from submission.classify import Dependency
     from submission.progress import Progress
     from submission.settings import Settings
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--bundle-token-file", type=click.Path(path_type=Path), help="Write the bundle token to this file (0600)."
 )
+@checking_options
+@sources_option
 @namespace_option
 @connection_options
 @output_option
@@ -37,8 +43,9 @@ if TYPE_CHECKING:
 def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
     """Stage local dependencies and print the bundle.
 
-    Local files are uploaded unless the server has their content; remote URIs are kept in the bundle's manifest;
-    local: URIs are in the container already and are left alone.
+    Local files are uploaded unless the server has their content; remote URIs are looked at, and kept in the bundle's
+    manifest with what their source says, a glob or a folder file by file; local: URIs are in the container already
+    and are left alone.
 
     Ctrl-C deletes the open bundle and keeps what was uploaded, also the beginning of a file larger than 8 MiB.
     The same command goes on from there; after a lost connection or a restart of the server it does so by itself.
@@ -47,6 +54,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     Examples:
       spark-staging stage --jars 'lib/*.jar' --files data.csv app.jar
       spark-staging stage --py-files pkg.zip --archives env.tar.gz#env main.py -o json
+      spark-staging stage --jars s3a://libs/etl/ --frozen app.jar
       spark-staging stage app.jar --bundle-token-file token
       spark-staging resolve bundle:ID --token-file token --into here
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
@@ -60,51 +68,30 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     print_staged(staged, output=parameters["output"], show_token=parameters["show_token"])
 
 
-def dependencies_of(parameters: dict[str, Any]) -> list["Dependency"]:
-    """Return what the options and the main resource name.
-
-    Raises:
-        InvalidRequest: nothing is named, or an entry is no dependency.
-    """
-    from staging_protocol.manifest import Kind
-    from submission.classify import OPTIONS, main_dependency, named, split_list
-
-    lists = {
-        Kind.JAR: parameters["jars"],
-        Kind.FILE: parameters["files"],
-        Kind.PYFILE: parameters["py_files"],
-        Kind.ARCHIVE: parameters["archives"],
-    }
-    found = [
-        item
-        for kind, values in lists.items()
-        for value in values
-        for item in named(kind, split_list(value), by=OPTIONS[kind])
-    ]
-    if parameters["main"]:
-        found.append(main_dependency(parameters["main"]))
-    if not found:
-        msg = "nothing is named; give a main resource, --jars, --files, --py-files or --archives"
-        raise click.UsageError(msg)
-    return found
-
-
 def stage_named(parameters: dict[str, Any], *, settings: "Settings", progress: "Progress") -> "Staged":
     """Stage what the options name."""
     from submission.connection import connected
     from submission.owner import parse_owner
+    from submission.readiness import made_ready
     from submission.settings import DEFAULT_NAMESPACE
     from submission.stage import Stager
 
     dependencies = dependencies_of(parameters)
     owner = None if parameters["owner"] is None else parse_owner(parameters["owner"])
     with connected(settings) as connection:
-        namespace = settings.namespace or DEFAULT_NAMESPACE
-        stager = Stager(connection, settings=settings, namespace=namespace, progress=progress)
-        return stager.stage(dependencies, application=application_name(parameters, dependencies), owner=owner)
+        ready = made_ready(dependencies, looks=looks_of(parameters), settings=settings, progress=progress)
+        stager = Stager(
+            connection, settings=settings, namespace=settings.namespace or DEFAULT_NAMESPACE, progress=progress
+        )
+        return stager.stage(
+            ready.dependencies,
+            application=application_name(parameters, ready.dependencies),
+            owner=owner,
+            known=ready.known,
+        )
 
 
-def application_name(parameters: dict[str, Any], dependencies: list["Dependency"]) -> str:
+def application_name(parameters: dict[str, Any], dependencies: "Sequence[Dependency]") -> str:
     """Return `--name`, or the name of the main resource, as spark-submit does it, or of the first dependency."""
     main = next((item for item in dependencies if item.is_main), dependencies[0])
     return str(parameters["application"] or main.target)

@@ -20,13 +20,23 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def print_problems(details: Sequence[str]) -> None:
+    """Print what is wrong behind a table, with all its words; nothing where nothing is."""
+    if details:
+        click.echo()
+    for detail in details:
+        click.echo(printable(detail, lines=True))
+
+
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headings, box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # half a URI is none
     for row in rows:
         # A name is text, never markup: an application may be called [bold].
         table.add_row(*(Text(cell) for cell in row))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from staging_protocol.errors import InvalidRequest
+from submission.commands.naming import checking_options
 from submission.commands.options import (
     Output,
     StagingCommand,
@@ -18,6 +19,7 @@ from submission.commands.options import (
     pod_options,
     progress_option,
     settings_of,
+    sources_option,
     write_private,
 )
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write the Secret with the token as YAML (0600); pods then need it.",
 )
+@checking_options
+@sources_option
 @pod_options
 @namespace_option
 @connection_options
@@ -131,6 +135,7 @@ class _Templates:
             namespace=staged.namespace,
             pods=staged.pods,
             manifest_digest=staged.manifest_digest,
+            remote=bool(staged.classified.remote),
             settings=self._settings,
         )
         own = {role: own_template(role, properties=self._properties) for role in Role}
@@ -184,6 +189,10 @@ class _Templates:
         notes = (
             [f"pods cannot reach {url}, which is this machine; set SPARK_STAGING_POD_URL"] if is_loopback(url) else []
         )
+        notes += [
+            f"pods read credentials from the Secret {secret} ({', '.join(keys)}) in namespace {pods.namespace}"
+            for secret, keys in pods.sources.secrets.items()
+        ]
         if pods.token_audience is not None:
             return [*notes, "pods read with their own tokens, which the server knows: no Secret is needed"]
         if path is not None:

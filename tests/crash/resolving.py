@@ -146,5 +146,5 @@ def leftovers(place: Pod | ByHand) -> list[str]:
         path.name
         for folder in place.folders().values()
         for path in folder.rglob(f"{HIDDEN_PREFIX}*")
-        if path.suffix != ".json"
+        if path.suffix != ".jsonl"
     ]

@@ -11,12 +11,12 @@ import msgspec
 
 from resolver.resolve import resolve
 from resolver.sources.choose import Sources
-from resolver.sources.http import HttpSource
 from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
 from staging_protocol.tokens import BundleId, Token
 from tests.end_to_end.faulted import SMALL_PARTS
+from tests.resolver.outside import outside
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         client.manifest(namespace, bundle),
         folder_of=lambda kind: Path(into) / kind,
         sources=Sources(
-            http=partial(HttpSource, http),
+            outside(http),
             staged=partial(StagedSource, client, namespace=namespace, bundle=bundle),
         ),
         settings=msgspec.structs.replace(SMALL_PARTS, journal=True, durable=True),

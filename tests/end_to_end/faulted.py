@@ -18,7 +18,6 @@ from resolver.resolve import resolve
 from resolver.retry import Attempts, Clock, persistently
 from resolver.settings import ResolveSettings, RetrySettings
 from resolver.sources.choose import Sources
-from resolver.sources.http import HttpSource
 from resolver.sources.staged import StagedSource
 from staging_io.files import HIDDEN_PREFIX, hidden
 from staging_io.http import HttpClient, HttpSettings
@@ -30,6 +29,7 @@ from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind, Manifest, ManifestEntry
 from staging_protocol.tokens import BundleId, Token
 from tests.end_to_end.programs import Server, running
+from tests.resolver.outside import outside
 from tests.services.fault_proxy import FaultProxy
 from tests.services.faults import Rule
 
@@ -56,7 +56,7 @@ def tree_of(folder: Path) -> Tree:
     return {
         str(path.relative_to(folder)): _node(path)
         for path in sorted(folder.rglob("*"))
-        if not (path.name.startswith(HIDDEN_PREFIX) and path.suffix == ".json")
+        if not (path.name.startswith(HIDDEN_PREFIX) and path.suffix == ".jsonl")
     }
 
 
@@ -151,7 +151,7 @@ class Faulted:
             manifest,
             folder_of=lambda kind: folder / kind,
             sources=Sources(
-                http=partial(HttpSource, http),
+                outside(http),
                 staged=partial(StagedSource, client, namespace=NAMESPACE, bundle=self.bundle),
             ),
             settings=settings,
@@ -199,7 +199,7 @@ def resolve_from_web(
         resolve(
             Manifest(entries=tuple(entries)),
             folder_of=lambda _kind: folder,
-            sources=Sources(http=partial(HttpSource, client)),
+            sources=Sources(outside(client)),
             settings=settings,
         )
     except StagingError as error:
@@ -209,14 +209,13 @@ def resolve_from_web(
     return None
 
 
+RECORDS: Final = f"archive/{hidden('/.records', 'jsonl').name}"
+"""The hidden file of a folder that says what archives were unpacked there."""
+
+
 def records_of(folder: Path) -> set[str]:
     """Return the names of all hidden files below `folder`."""
     return {str(path.relative_to(folder)) for path in folder.rglob(f"{HIDDEN_PREFIX}*")}
-
-
-def record_of(name: str) -> str:
-    """Return the name of the hidden record of a dependency."""
-    return str(hidden(name, "json"))
 
 
 Plan = list[Rule]

@@ -16,13 +16,13 @@ from staging_protocol.errors import ExitCode
 from tests.end_to_end.faulted import (
     HASTY,
     PATIENT,
+    RECORDS,
     SHORT,
     SMALL_PARTS,
     Faulted,
     Plan,
     faulted,
     make_job,
-    record_of,
     records_of,
     tree_of,
 )
@@ -58,7 +58,7 @@ def attempt(
         note(f"error: {error!r}; struck: {[one for one in down.proxy.exchanges if one.struck]}")
         if error is None:
             assert tree_of(folder) == down.job.expected
-            assert records_of(folder) == {f"archive/{record_of('env')}"}
+            assert records_of(folder) == {RECORDS}
         else:
             assert error.exit_code in allowed
             assert down.strange(folder) == {}

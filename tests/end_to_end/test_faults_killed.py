@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from resolver.parts import part_size_for
 from staging_io.files import hidden
-from tests.end_to_end.faulted import NAMESPACE, SMALL_PARTS, Faulted, faulted, make_job, record_of, records_of, tree_of
+from tests.end_to_end.faulted import NAMESPACE, RECORDS, SMALL_PARTS, Faulted, faulted, make_job, records_of, tree_of
 from tests.services.fault_plans import EVER
 from tests.services.fault_proxy import FaultProxy
 from tests.services.faults import Place, Rule, Stall, Way
@@ -62,8 +62,8 @@ def journaled(folder: Path) -> int:
     journal = hidden(folder / "jar" / NAME, "journal")
     if not journal.exists() or (folder / "jar" / NAME).exists():
         return 0
-    starts = {int(line) for line in journal.read_text().split("\n")[1:-1]}
-    return sum(min(at + PART, LARGE) - at for at in starts)
+    parts = {tuple(map(int, line.split())) for line in journal.read_text().split("\n")[1:-1]}
+    return sum(stop - start for start, stop in parts)
 
 
 def bytes_of_large_file(proxy: FaultProxy) -> int:
@@ -77,7 +77,7 @@ def check_and_finish(down: Faulted, token: Path, folder: Path) -> None:
     down.proxy.plan()
     finish(start(down, token, folder))
     assert tree_of(folder) == down.job.expected
-    assert records_of(folder) == {f"archive/{record_of('env')}"}
+    assert records_of(folder) == {RECORDS}
     assert bytes_of_large_file(down.proxy) == (0 if whole else LARGE - kept)
 
 
@@ -122,6 +122,6 @@ def test_parts_that_are_all_there_are_not_loaded_again(down: Faulted, token: Pat
         for at in range(0, LARGE, PART):
             file.seek(at)
             file.write(content[at : at + PART])
-            journal.write(f"{at}\n")
+            journal.write(f"{at} {min(at + PART, LARGE)}\n")
     check_and_finish(down, token, tmp_path)
     assert [one.method for one in down.proxy.exchanges if one.path.endswith(NAME)] == ["HEAD"]

@@ -55,7 +55,7 @@ def wrong(down: Faulted, root: Path) -> set[str]:
         for path in files
         if expected.get(f"/{path.relative_to(root)}") != Digest.of(path.read_bytes())
         and "/env/" not in str(path)
-        and path.suffix != ".json"
+        and path.suffix != ".jsonl"
     }
 
 

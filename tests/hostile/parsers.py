@@ -39,6 +39,8 @@ from staging_server.namespaces import checked_namespace
 from staging_server.sending.blob_response import _disposition
 from staging_server.sending.preconditions import select
 from staging_server.settings import LimitSettings
+from submission.lock_changes import difference
+from submission.lockfile import lock_bytes, parse_lock
 from submission.spark_properties import format_properties, parse_properties
 from tests.hostile.parsers_of_answers import an_answer, answer_fields
 
@@ -207,6 +209,19 @@ def a_zip_of_members(data: bytes) -> None:
     an_archive(raw.getvalue())
 
 
+def a_lock(data: bytes) -> None:
+    """Locks, which come with the repository of a stranger: written and read again equal, or refused."""
+    try:
+        lock = parse_lock(data, name="deps.lock.json")
+    except StagingError:
+        return
+    assert parse_lock(lock_bytes(lock), name="deps.lock.json") == lock
+    assert not difference(lock.entries, lock.entries)
+    with suppress(StagingError):
+        assert len(lock.dependencies(by="deps.lock.json")) <= len(lock.entries)
+        _ = [one.dependency(by="deps.lock.json").target for one in lock.entries]
+
+
 def spark_properties(data: bytes) -> None:
     """Properties files: what is read is written and read again equal."""
     found = parse_properties(data.decode("utf-8", "replace"))
@@ -237,6 +252,6 @@ PROPERTIES: Final[dict[str, Property]] = {
     one.__name__: one
     for one in (
         a_uri, a_file_name, a_token, small_words, json_bodies, a_create, conditions, host_fields, upload_fields,
-        answer_fields, an_answer, an_archive, a_zip_of_members, spark_properties, a_bearer, log_lines,
+        answer_fields, an_answer, an_archive, a_zip_of_members, a_lock, spark_properties, a_bearer, log_lines,
     )
 }  # fmt: skip

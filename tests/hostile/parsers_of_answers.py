@@ -7,13 +7,15 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from resolver.sources import http as http_source
 from resolver.sources import ranged
+from resolver.sources.http import HttpSource
 from staging_io import http1
 from staging_io.connection import Connection
+from staging_io.http import HttpClient
 from staging_io.refusals import retry_after
 from staging_protocol.errors import StagingError
 from staging_protocol.uris import DependencyUri
+from tests.resolver.outside import outside
 
 
 class _Fields:
@@ -51,12 +53,13 @@ def answer_fields(data: bytes) -> None:
 
 
 def _redirected(location: str) -> None:
+    source = HttpSource(outside(HttpClient()))
     try:
-        target = http_source._next("https://host/a", location=location, uri=DependencyUri.parse("https://host/a"))
+        target = source._next(urlsplit("https://host/a"), location=location, uri=DependencyUri.parse("https://host/a"))
     except StagingError:
         return
-    assert urlsplit(target).scheme == "https"
-    assert "@" not in urlsplit(target).netloc
+    assert target.scheme == "https"
+    assert "@" not in target.netloc
 
 
 def an_answer(data: bytes) -> None:

@@ -76,6 +76,13 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
     ),
     "an_archive": (_tar("w"), _tar("w:gz"), _tar("w:bz2"), _tar("w:xz"), _zip(), gzip.compress(b"no archive")),
     "a_zip_of_members": (b"a\n/b\n../c\n\xa1link", b"d/\nd/e"),
+    "a_lock": (
+        b'{"lock_version":1,"version":1,"entries":[]}',
+        b'{"lock_version":1,"version":1,"entries":[{"uri":"s3a://b/d/a.jar","kind":"jar","target":"a.jar",'
+        b'"named":"s3a://b/d/*.jar","size":3,"digest":"%s","version":"1","weak":true},'
+        b'{"uri":"e.zip","kind":"archive","target":"env","named":"e.zip#env","digest":"%s"}]}'
+        % (_DIGEST.encode(), _DIGEST.encode()),
+    ),
     "spark_properties": (
         b"# c\nspark.jars  a.jar,b.jar\nk=\\u00e9\\\n  more\n! x\nspark.a:b",
         b"a\\=b = c\\\\\r\nd\te\x0cf",

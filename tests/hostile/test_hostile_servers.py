@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from resolver.sources.http import HttpSource
+from resolver.sources.outside import open_outside
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.staging import StagingClient
 from staging_protocol.digests import Digest
@@ -24,6 +25,7 @@ from staging_protocol.errors import (
     SourceUnavailable,
     StagingError,
 )
+from staging_protocol.sources import Egress, Networks, SourceSettings
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from staging_protocol.uris import DependencyUri
 from tests.hostile.evil_server import EvilServer, Said, answer
@@ -125,22 +127,23 @@ def test_a_hostile_answer_is_one_of_our_errors(name: str, client: Callable[[Evil
         b"ftp://h/a", b"gopher://h/a", b"//169.254.169.254/x", b"javascript:alert(1)", b"data:,x",
     ],
 )  # fmt: skip
-def test_a_redirect_to_where_no_dependency_lies_is_refused(location: bytes) -> None:
-    _refused_redirect(location, RefusedByPolicy)
+def test_a_redirect_to_where_no_dependency_lies_is_refused(location: bytes, tmp_path: Path) -> None:
+    _refused_redirect(location, RefusedByPolicy, tmp_path)
 
 
 @pytest.mark.parametrize("location", [b"http://[", b"http://h:99999/", b"http://h:x/", b"http://[::1", b"//[x"])
-def test_a_redirect_to_no_url_is_refused(location: bytes) -> None:
-    _refused_redirect(location, NotFound)
+def test_a_redirect_to_no_url_is_refused(location: bytes, tmp_path: Path) -> None:
+    _refused_redirect(location, NotFound, tmp_path)
 
 
-def _refused_redirect(location: bytes, kind: type[StagingError]) -> None:
-    http = HttpClient()
+def _refused_redirect(location: bytes, kind: type[StagingError], tmp_path: Path) -> None:
+    rules = SourceSettings(egress=Egress(networks=Networks(allow=("127.0.0.0/8",))))
+    outside = open_outside(rules, secrets=tmp_path, base=HttpSettings())
     with EvilServer(_redirect(location)) as server:
         with pytest.raises(kind):
-            HttpSource(http).stat(DependencyUri.parse(f"{server.url}/a.jar"))
+            HttpSource(outside).stat(DependencyUri.parse(f"{server.url}/a.jar"))
         assert len(server.requests) == 1
-    http.close()
+    outside.http.close()
 
 
 _FORGED: Final = "gone\x1b[2J\x1b]0;owned\x07\r\nspark-staging: all is well\u202e\x9b1m"

@@ -10,7 +10,6 @@ import pytest
 from resolver.resolve import resolve
 from resolver.settings import ResolveSettings
 from resolver.sources.choose import Sources
-from resolver.sources.http import HttpSource
 from resolver.sources.staged import StagedSource
 from staging_io.http import HttpClient
 from staging_io.staging import StagingClient
@@ -22,6 +21,7 @@ from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind
 from staging_protocol.tokens import BundleId, Token
 from tests.end_to_end import programs
+from tests.resolver.outside import outside
 
 _MOST: Final = 10_000
 _CONTENTS: Final = tuple(f"content {number}".encode() for number in range(50))
@@ -97,7 +97,7 @@ def _resolve(server: programs.Server, bundle: BundleId, token: Token, *, folder:
             manifest,
             folder_of=lambda _kind: folder,
             sources=Sources(
-                http=lambda: HttpSource(http),
+                outside(http),
                 staged=lambda: StagedSource(client, namespace="spark", bundle=bundle),
             ),
             settings=ResolveSettings(deadline=300),

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
+from staging_io.files import HIDDEN_PREFIX
 from staging_protocol import pod_contract
 from staging_protocol.api.problem import Problem
 from staging_protocol.api.reports import Outcome, Report
@@ -96,7 +97,7 @@ class Pod:
         return {
             str(path.relative_to(self.root))
             for path in (self.root / "var").rglob("*")
-            if path.is_file() and "run" not in path.parts and not path.name.endswith(".json")
+            if path.is_file() and "run" not in path.parts and not path.name.startswith(HIDDEN_PREFIX)
         }
 
 

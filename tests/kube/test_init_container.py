@@ -17,23 +17,26 @@ from tests.kube.probe import Finished
 pytestmark = pytest.mark.kube
 
 NOT_IN_THE_IMAGE = ("staging_server", "submission", "aiohttp", "sqlalchemy", "kubernetes", "boto3", "click", "pydantic")
+IN_THE_IMAGE = ("botocore", "google.auth", "google_crc32c")
 LIST_MODULES = """\
 import importlib.util, json, pathlib, sys, sysconfig
 missing = [name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]
 packages = pathlib.Path(sysconfig.get_path("purelib"))
 compiled = [path.name for path in packages.glob("init_container/__pycache__/*.pyc")]
-print(json.dumps({"missing": missing, "compiled": compiled}))
+models = sorted(path.name for path in packages.glob("botocore/data/*") if path.is_dir())
+print(json.dumps({"missing": missing, "compiled": compiled, "models": models}))
 """
 
 
-def test_the_init_image_holds_neither_server_nor_submission_nor_sdks(
+def test_the_init_image_holds_neither_server_nor_submission_and_of_sdks_what_finds_credentials(
     cluster: Cluster, installation: Installation
 ) -> None:
-    command = ["/opt/spark-staging/bin/python", "-c", LIST_MODULES, *NOT_IN_THE_IMAGE]
+    command = ["/opt/spark-staging/bin/python", "-c", LIST_MODULES, *NOT_IN_THE_IMAGE, *IN_THE_IMAGE]
     container = {"name": "python", "image": installation.init_image, "command": command}
     pod = {"containers": [container], "restartPolicy": "Never"}
     found = json.loads(run_pod(cluster, name="look-into-init-image", spec=pod))
     assert found["missing"] == list(NOT_IN_THE_IMAGE)
+    assert found["models"] == ["signin", "sso", "sso-oidc", "sts"]
     assert found["compiled"], "without bytecode every start would compile anew"
 
 

@@ -79,7 +79,7 @@ def nights(server: IdentityServer, night_jobs: Cluster, probe_jobs: list[Job]) -
 
 
 def test_on_the_next_day_the_bundle_of_the_night_has_ended(nights: Nights) -> None:
-    assert "the grace of 1 hours" in nights.end_of_first
+    assert "the grace of 1 hour" in nights.end_of_first
 
 
 def test_a_nightly_job_uploads_nothing_on_the_next_day(nights: Nights) -> None:

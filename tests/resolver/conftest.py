@@ -10,12 +10,12 @@ from resolver.resolve import resolve
 from resolver.run import Observer, Resolved
 from resolver.settings import ResolveSettings, RetrySettings
 from resolver.sources.choose import Sources
-from resolver.sources.http import HttpSource
 from staging_io.http import HttpClient, HttpSettings
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind, Manifest, ManifestEntry
 from tests.conftest import missing
 from tests.resolver.faulty_server import FaultyServer
+from tests.resolver.outside import outside
 from tests.services.nginx import Nginx, NginxMissing, running_nginx
 
 QUICK = RetrySettings(attempts=4, first_wait=0.01, longest_wait=0.05)
@@ -35,7 +35,7 @@ class Resolving:
         return resolve(
             Manifest(entries=entries),
             folder_of=lambda _kind: self.folder,
-            sources=Sources(http=lambda: HttpSource(self.http)),
+            sources=Sources(outside(self.http)),
             settings=settings or ResolveSettings(retry=QUICK, part_size=10_000, buffer_size=1000, deadline=60),
             observer=observer,
         )

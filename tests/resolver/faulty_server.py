@@ -96,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
         start, stop = self.asked(len(content))
         if not self.owner.knows_ranges or (start, stop) == (0, len(content)):
             self.answer(200, content, **headers)
+        elif start >= len(content):
+            self.answer(416, b"", **{"Content-Range": f"bytes */{len(content)}"})
         else:
             span = {"Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}
             self.answer(206, content[start:stop], **headers, **span)

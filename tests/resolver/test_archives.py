@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from resolver.archives import unpack
+from resolver.records import Records
 from resolver.settings import ArchiveLimits, ResolveSettings
 from staging_protocol.errors import BadArchive, Terminated
 from staging_protocol.manifest import Kind
@@ -343,12 +344,33 @@ def test_a_second_run_does_not_unpack_again(resolving: Resolving, faulty: Faulty
     assert len(faulty.requests) == asked
 
 
+def test_a_tree_that_changed_without_a_record_is_not_taken_for_the_one_before(
+    resolving: Resolving, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        msg = "between tree and record"
+        raise Terminated(msg)
+
+    one, two = tar(file("a", b"one")), tar(file("a", b"two"))
+    first = entry(faulty.put("1.tar", one), "env", kind=Kind.ARCHIVE, content=one)
+    resolving(first)
+    second = entry(faulty.put("2.tar", two), "env", kind=Kind.ARCHIVE, content=two)
+    with monkeypatch.context() as patched:
+        patched.setattr(Records, "remember", killed)
+        with pytest.raises(Terminated):
+            resolving(second)
+    assert (resolving.folder / "env/a").read_bytes() == b"two"
+    assert not resolving(first)[0].reused
+    assert (resolving.folder / "env/a").read_bytes() == b"one"
+    assert resolving(first)[0].reused
+
+
 def test_another_archive_replaces_the_tree(resolving: Resolving, faulty: FaultyServer) -> None:
     for content in (b"one", b"two"):
         data = tar(file("a", content))
         resolving(entry(faulty.put("e.tar", data), "env", kind=Kind.ARCHIVE, content=data))
         assert (resolving.folder / "env/a").read_bytes() == content
-    assert {name for name in resolving.names() if not name.endswith(".json")} == {"env"}
+    assert {name for name in resolving.names() if not name.endswith(".jsonl")} == {"env"}
 
 
 def test_unpacking_can_be_ended(tmp_path: Path) -> None:

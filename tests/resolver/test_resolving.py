@@ -1,27 +1,25 @@
 """Resolving as a whole: reuse, leftovers, journals, memory, and what is visible when."""
 
+import errno
 import os
 import random
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from resolver.hashing import FollowingHashing, InlineHashing
-from resolver.run import Progress, Resolved, Silent
+from resolver.retry import Clock
+from resolver.run import MAX_IN_FLIGHT, InFlight, Progress, Resolved, Run, Silent
 from resolver.settings import ResolveSettings, RetrySettings
 from resolver.signals import ending_on_signals
 from staging_io.files import UnfinishedFile, hidden, sole_writer
 from staging_io.http import HttpClient
-from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest, NoSpace, NotFound, RequestInProgress, SourceUnavailable, Terminated
 from staging_protocol.manifest import Kind, Manifest
 from staging_protocol.wire import encode
@@ -142,6 +140,21 @@ def test_a_volume_that_fills_up_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("call", ["posix_fallocate", "pwrite"])
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.ARCHIVE])
+def test_a_volume_that_is_full_ends_the_run_and_nothing_is_left(
+    resolving: Resolving, faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch, call: str, kind: Kind
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)  # when the size becomes known, and when bytes are written
+    with pytest.raises(NoSpace) as caught:
+        resolving(entry(faulty.put("a.jar", CONTENT), "a.jar", kind=kind))
+    assert caught.value.exit_code == 43
+    assert resolving.names() == set()
+
+
 def test_progress_is_told_and_ends_complete(resolving: Resolving, faulty: FaultyServer) -> None:
     seen: list[Progress] = []
     done: list[Resolved] = []
@@ -193,6 +206,80 @@ class Recorder:
         return call
 
 
+def test_files_in_flight_are_told_with_what_has_arrived(resolving: Resolving, faulty: FaultyServer) -> None:
+    seen: list[Progress] = []
+
+    class Watching(Silent):
+        def progressed(self, progress: Progress) -> None:
+            seen.append(progress)
+            if any(one.received == 5000 and one.size == len(CONTENT) for one in progress.in_flight):
+                faulty.over.set()
+
+    uri = faulty.put("a.jar", CONTENT)
+    faulty.faults["/a.jar"] = [faults.stall(after=5000)]  # until the file was seen
+    few = ResolveSettings(retry=QUICK, part_size=90_000, buffer_size=5000, connections=1, progress_interval=0.01)
+    resolving(entry(uri, "a.jar"), observer=Watching(), settings=few)
+    told = {one for progress in seen for one in progress.in_flight}
+    assert {(one.uri, one.target) for one in told} == {(uri, "a.jar")}
+    assert seen[-1].in_flight == ()
+    assert (seen[-1].size, seen[-1].received) == (len(CONTENT), len(CONTENT))
+
+
+class Flying:
+    """A download that stands still."""
+
+    in_flight = InFlight(uri="https://host.example/a", target="a", size=None, received=0, seconds=0.0)
+
+    def split(self) -> bool:
+        """Give nothing away."""
+        return False
+
+    def end(self) -> None:
+        """Nothing runs."""
+
+
+def test_not_more_than_32_files_are_told_of() -> None:
+    run = Run(ResolveSettings(), files=100, clock=Clock(60), observer=Silent())
+    for number in range(100):
+        run.in_flight[str(number)] = Flying()
+    assert len(run.progress(files=100, size=0, seconds=0.0).in_flight) == MAX_IN_FLIGHT == 32
+
+
+@pytest.mark.parametrize("ending", [NotFound, KeyboardInterrupt])
+def test_a_run_that_fails_leaves_no_thread(
+    resolving: Resolving, faulty: FaultyServer, ending: type[BaseException]
+) -> None:
+    class Ending(Silent):
+        def progressed(self, progress: Progress) -> None:
+            if progress.received and ending is KeyboardInterrupt:
+                raise KeyboardInterrupt
+
+    uri = faulty.put("a.jar", CONTENT)
+    last = faults.status(404) if ending is NotFound else faults.stall(after=1)
+    faulty.faults["/a.jar"] = [*[lambda handler: handler.serve(CONTENT)] * 4, *[last] * 50]
+    with pytest.raises(ending):
+        resolving(
+            entry(uri, "a.jar", content=CONTENT), observer=Ending(),
+            settings=ResolveSettings(retry=QUICK, part_size=10_000, progress_interval=0.01),
+        )  # fmt: skip
+    faulty.over.set()
+    wait_until(lambda: not {"hashing", "resolving"} & {thread.name for thread in threading.enumerate()})
+
+
+def test_a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest(
+    resolving: Resolving, faulty: FaultyServer
+) -> None:
+    def first_half(handler: faults.Handler) -> None:
+        handler.answer(206, CONTENT[:50_000], Content_Range=f"bytes 0-49999/{len(CONTENT)}")
+
+    faulty.sends_tags = False
+    faulty.faults["/a.jar"] = [first_half]
+    uri = faulty.put("a.jar", CONTENT)
+    resolving(entry(uri, "a.jar"), settings=ResolveSettings(retry=QUICK, part_size=200_000))
+    assert (resolving.folder / "a.jar").read_bytes() == CONTENT
+    assert [span for _, _, span in faulty.requests] == ["bytes=0-199999", f"bytes=50000-{len(CONTENT) - 1}"]
+
+
 # --- journals
 
 
@@ -223,6 +310,22 @@ def test_a_journal_of_a_changed_file_is_worth_nothing(resolving: Resolving, faul
     assert (resolving.folder / "a.jar").read_bytes() == other
 
 
+@pytest.mark.parametrize("line", ["0", "x y", "10000 0", "-1 10", "0 95001", "0 10000 20000"])
+def test_a_journal_with_a_line_that_cannot_be_is_worth_nothing(
+    resolving: Resolving, faulty: FaultyServer, line: str
+) -> None:
+    one = entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT)
+    faulty.faults["/a.jar"] = [*[lambda handler: handler.serve(CONTENT)] * 4, faults.status(503)]
+    with pytest.raises(SourceUnavailable):
+        resolving(one, settings=JOURNALED)
+    with hidden(resolving.folder / "a.jar", "journal").open("a") as journal:
+        journal.write(f"{line}\n")
+    faulty.requests.clear()
+    resolving(one, settings=JOURNALED)
+    assert (resolving.folder / "a.jar").read_bytes() == CONTENT
+    assert len(faulty.requests) == 10
+
+
 def test_damaged_bytes_of_a_killed_run_do_not_pass(resolving: Resolving, faulty: FaultyServer) -> None:
     one = entry(faulty.put("a.jar", CONTENT), "a.jar", content=CONTENT)
     faulty.faults["/a.jar"] = [*[lambda handler: handler.serve(CONTENT)] * 4, faults.status(503)]
@@ -251,11 +354,13 @@ def test_ctrl_c_ends_a_run_by_hand_and_the_next_one_goes_on(
     content = random.Random(4).randbytes(20 * 1024 * 1024)  # noqa: S311 - test data; three parts of 8 MiB
     one = entry(faulty.put("a.jar", content), "a.jar", kind=Kind.JAR, content=content)
     (tmp_path / "manifest.json").write_bytes(encode(Manifest(entries=(one,))))
-    command = [str(Path(sys.executable).with_name("spark-staging")), "resolve", "manifest.json", "--into", "out"]
+    (tmp_path / "sources.json").write_text('{"egress": {"networks": {"allow": ["127.0.0.0/8"]}}}')
+    program = str(Path(sys.executable).with_name("spark-staging"))
+    command = [program, "resolve", "manifest.json", "--into", "out", "--sources", "sources.json"]
     faulty.faults["/a.jar"] = [lambda handler: handler.serve(content), *[faults.stall(after=1)] * 2]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     journal = hidden(tmp_path / "out/spark-jars/a.jar", "journal")
-    wait_until(lambda: journal.is_file() and "\n0\n" in journal.read_text())
+    wait_until(lambda: journal.is_file() and "\n0 8388608\n" in journal.read_text())
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
     assert running.returncode == Terminated.exit_code, err
@@ -291,40 +396,6 @@ def test_an_ended_run_leaves_nothing_and_makes_nothing_visible(resolving: Resolv
     faulty.over.set()
 
 
-# --- digests, whatever the order
-
-
-@given(data=st.data(), size=st.integers(0, 3000))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_chunks_in_any_order_give_the_same_digest_and_bytes(tmp_path: Path, data: st.DataObject, size: int) -> None:
-    content = random.Random(size).randbytes(size)  # noqa: S311 - test data
-    cuts = sorted({0, size, *data.draw(st.lists(st.integers(0, size), max_size=10))})
-    chunks = data.draw(st.permutations(list(pairwise(cuts))))
-    written: set[int] = set()
-
-    def frontier() -> int:
-        at = 0
-        ends = dict(chunks)
-        while at in written:
-            at = ends[at]
-        return at
-
-    file = UnfinishedFile(tmp_path / "a")
-    hashing = FollowingHashing(file, frontier=frontier, size=lambda: size)
-    for start, stop in chunks:
-        piece = memoryview(content[start:stop])
-        file.write(piece, start)
-        written.add(start)
-        hashing.wrote(piece)
-    assert hashing.result() == Digest.of(content)
-    file.commit()
-    assert (tmp_path / "a").read_bytes() == content
-    inline = InlineHashing()
-    for start, stop in pairwise(cuts):
-        inline.wrote(memoryview(content[start:stop]))
-    assert inline.result() == Digest.of(content)
-
-
 @pytest.mark.parametrize("part_size", [1, 999, 1000, 94_999, 95_000, 95_001])
 @pytest.mark.parametrize("connections", [1, 7])
 def test_any_parts_give_the_same_file(
@@ -340,35 +411,54 @@ def test_any_parts_give_the_same_file(
 
 MEASURE = r"""
 import re, sys
+from dataclasses import replace
 from pathlib import Path
 from resolver.resolve import resolve
 from resolver.settings import ResolveSettings
+from resolver.sources.base import Listed, Stat
 from resolver.sources.choose import Sources
 from resolver.sources.http import HttpSource
 from staging_io.http import HttpClient
 from staging_protocol.filenames import FileName
 from staging_protocol.manifest import Kind, Manifest, ManifestEntry
-folder, base, *names = sys.argv[1:]
-names = names if len(names) == 1 else [f"{names[0]}{number}" for number in range(int(names[1]))]
+from staging_protocol.uris import DependencyUri
+from tests.resolver.outside import outside
+
+folder, base, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 http = HttpClient()
-entries = tuple(
-    ManifestEntry(uri=f"{base}/{name}", kind=Kind.JAR, target=FileName(name.replace("/", "-"))) for name in names
-)
+web = HttpSource(outside(http))
+
+
+class Numbered:
+    # A listing of as many names as wanted; ten thousand names share a thousand files.
+    def list(self, uri, *, deep):
+        for number in range(count):
+            yield Listed(uri=replace(uri, path=f"{uri.path}{number}"), stat=Stat(size=100))
+
+    def read(self, uri, *, version, start, stop):
+        file = DependencyUri.parse(f"{base}/{int(uri.path.rpartition('/')[2]) % 1000}")
+        return web.read(file, version=version, start=start, stop=stop)
+
+
+uri = "staged:///jar/*" if count else base
+entry = ManifestEntry(uri=uri, kind=Kind.JAR, target=FileName("a"))
 # As many threads for few files as for many: each has its buffer, and how many there are depends on the machine.
 settings = ResolveSettings(connections=4)
-sources = Sources(http=lambda: HttpSource(http))
-resolve(Manifest(entries=entries), folder_of=lambda kind: Path(folder), sources=sources, settings=settings)
+sources = Sources(outside(http), staged=Numbered)
+done = resolve(Manifest(entries=(entry,)), folder_of=lambda kind: Path(folder), sources=sources, settings=settings)
 http.close()
+assert len(done) == (count or 1)
 print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
-def peak(tmp_path: Path, url: str, *names: str) -> int:
-    """Return the peak memory in MiB of resolving these names."""
+def peak(tmp_path: Path, url: str, *, count: int = 0) -> int:
+    """Return the peak memory in MiB of resolving one URL, or so many names that a listing gives."""
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(tmp_path / "volume"), url, *names],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+        [sys.executable, "-c", MEASURE, str(tmp_path / f"volume-{count}"), url, str(count)],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return int(done.stdout) // 1024
 
 
@@ -380,17 +470,17 @@ def test_memory_does_not_depend_on_the_size_of_a_file(
     for size in (16, 256):
         path = serve(f"{size}.bin", b"")
         os.truncate(nginx.root / path, size * 1024 * 1024)
-        peaks.append(peak(tmp_path, nginx.url, path))
+        peaks.append(peak(tmp_path, f"{nginx.url}/{path}"))
     assert max(peaks) <= 64
     assert peaks[1] - peaks[0] <= 8
 
 
 @pytest.mark.services
-def test_memory_hardly_depends_on_the_number_of_files(
+def test_ten_thousand_files_of_a_listing_need_hardly_more_memory_than_twenty(
     nginx: Nginx, serve: Callable[[str, bytes], str], tmp_path: Path
 ) -> None:
     for number in range(1000):
         path = serve(str(number), b"x" * 100)
-    few, many = (peak(tmp_path, f"{nginx.url}/{path.partition('/')[0]}", "", count) for count in ("20", "1000"))
+    few, many = (peak(tmp_path, f"{nginx.url}/{path.partition('/')[0]}", count=count) for count in (20, 10_000))
     assert many <= 64
-    assert many - few <= 8
+    assert many - few <= 24

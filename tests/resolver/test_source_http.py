@@ -24,6 +24,7 @@ from staging_protocol.uris import DependencyUri
 from tests.contracts.source import CONTENT, SourceContract, read
 from tests.resolver.conftest import Resolving, entry
 from tests.resolver.faulty_server import FaultyServer
+from tests.resolver.outside import outside
 from tests.services.nginx import Nginx, NginxMissing, running_nginx
 
 Put = Callable[[str, bytes], str]
@@ -49,7 +50,7 @@ class ServedByNginx:
 
 @pytest.fixture
 def served(nginx: Nginx, http: HttpClient, serve: Put) -> ServedByNginx:
-    return ServedByNginx(HttpSource(http), nginx.url, serve)
+    return ServedByNginx(HttpSource(outside(http)), nginx.url, serve)
 
 
 class TestHttpSource(SourceContract):
@@ -58,7 +59,7 @@ class TestHttpSource(SourceContract):
 
 @pytest.fixture
 def source(http: HttpClient) -> HttpSource:
-    return HttpSource(http)
+    return HttpSource(outside(http))
 
 
 @pytest.mark.parametrize("place", ["norange", "notag", "moved"])
@@ -88,7 +89,7 @@ def test_missing_and_wrong_credentials_are_told_without_repeating_them(
 def test_user_info_does_not_travel_in_clear_text(http: HttpClient) -> None:
     uri = DependencyUri.parse("http://ali:open-sesame@repository.example/a.jar")
     with pytest.raises(RefusedByPolicy) as caught:
-        read(HttpSource(http), uri)
+        read(HttpSource(outside(http)), uri)
     assert "sesame" not in caught.value.detail
 
 
@@ -160,7 +161,7 @@ def test_a_private_authority_is_trusted_when_told(tls_nginx: tuple[Nginx, str, s
     server, url, ca_file = tls_nginx
     (server.root / "a.bin").write_bytes(CONTENT)
     client = HttpClient(HttpSettings(ca_file=ca_file))
-    assert read(HttpSource(client), DependencyUri.parse(f"{url}/a.bin")) == CONTENT
+    assert read(HttpSource(outside(client)), DependencyUri.parse(f"{url}/a.bin")) == CONTENT
     client.close()
 
 
@@ -172,7 +173,7 @@ def test_an_unknown_authority_is_not_trusted(tls_nginx: tuple[Nginx, str, str], 
 def test_a_redirect_from_https_to_http_is_refused(tls_nginx: tuple[Nginx, str, str]) -> None:
     client = HttpClient(HttpSettings(ca_file=tls_nginx[2]))
     with pytest.raises(RefusedByPolicy, match="from https to http"):
-        read(HttpSource(client), DependencyUri.parse(f"{tls_nginx[1]}/down"))
+        read(HttpSource(outside(client)), DependencyUri.parse(f"{tls_nginx[1]}/down"))
     client.close()
 
 

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, StaticPool, create_engine, delete, event, text
 
 from staging_protocol.errors import Unavailable
 from staging_protocol.tokens import BundleId
+from staging_server.blobs.base import BlobStore
 from staging_server.known_policies import KnownPolicies
 from staging_server.metadata import leases
 from staging_server.metadata.base import Argument, Item, Operation, Query, Result
 from staging_server.metadata.leases import SweepLease
 from staging_server.metadata.tables import schema
 from staging_server.sights import UNKNOWN, Sights
+from staging_server.sweep_blobs import BlobSweep
 from staging_server.sweep_bundles import BundleSweep
 from staging_server.times import Clock
+from tests.staging_server.retention_bytes import GRACE, Bytes
 from tests.staging_server.retention_world import Watch
 
 
@@ -99,14 +102,17 @@ class Process:
     policies: KnownPolicies
     clock: Clock
     watch: Watch | None
+    store: Bytes
     metadata: DirectMetadata = field(init=False)
 
     def __post_init__(self) -> None:
         self.metadata = DirectMetadata(self.database.connection)
         sights: Sights = UNKNOWN if self.watch is None else self.watch
         self._sweep = BundleSweep(metadata=self.metadata, policies=self.policies, sights=sights, clock=self.clock)
+        store = cast("BlobStore", self.store)
+        self._blobs = BlobSweep(metadata=self.metadata, blobs=store, policies=self.policies, grace=GRACE)
 
-    async def sweep(self) -> list[BundleId]:
+    async def sweep(self, *, blobs: bool = True) -> list[BundleId]:
         """Sweep, and return what ended; a process that is killed returns nothing and lives no more."""
         lease = SweepLease(BundleId.generate())
         # Whoever had it is dead, or will find out that it has lost it.
@@ -116,6 +122,9 @@ class Process:
         try:
             async for bundle in self._sweep.run(lease, self.clock()):
                 ended.append(bundle.id)  # noqa: PERF401 - what came before it died is wanted, too
+            if blobs:
+                async for _ in self._blobs.run(lease, self.clock()):
+                    pass
         except (Unavailable, Killed):
             pass
         return ended

@@ -12,11 +12,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from staging_server.metrics import Metrics
 
-_FILE: Final = Path(__file__).parents[2] / "deploy" / "prometheus" / "retention-alerts.yaml"
-_GROUPS: Final = yaml.safe_load(_FILE.read_text())["groups"]
-_RULES: Final = [rule for group in _GROUPS for rule in group["rules"]]
+_FILES: Final = sorted((Path(__file__).parents[2] / "deploy" / "prometheus").glob("*.yaml"))
+_RULES: Final = [
+    rule for file in _FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
+]
 _NAME: Final = re.compile(r"sparkstaging_\w+")
-_BY: Final = re.compile(r"\bby \(([^)]*)\) \((sparkstaging_\w+)")
+_BY: Final = re.compile(r"\bby \(([^)]*)\) \((?:\w+\()?(sparkstaging_\w+)")
+_SELECTOR: Final = re.compile(r'(sparkstaging_\w+)\{(\w+)(?:=|!=|=~|!~)"[^"]*"\}')
+
+_TOKEN: Final = re.compile(
+    r"""\s*(?:(?P<metric>sparkstaging_\w+(?:\{\w+(?:=|!=|=~|!~)"[^"]*"\})?(?:\[\d+[smhd]\])?)
+        |(?P<by>by\ \((?:\w+(?:,\ )?)+\))|(?P<call>(?:max|min|sum|rate|increase)(?=\ ?\(|\ by))
+        |(?P<number>\d+(?:\.\d+)?|time\(\))|(?P<operator>==|!=|>=|<=|>|<|\+|-|\*|/)|(?P<open>\()|(?P<close>\)))""",
+    re.VERBOSE,
+)
+"""Words of PromQL, as far as our rules use them."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +45,8 @@ def shown() -> Mapping[str, set[str]]:
     metrics.watches.watch_whole("pods", "")
     metrics.watches.watch_listed("pods", "", objects=1, seconds=1)
     metrics.watches.watch_broken("pods", "", code="denied")
+    metrics.reviews.reviewed("token", result="error", seconds=1)
+    metrics.reviews.review_limited("token")
     labels: dict[str, set[str]] = defaultdict(set)
     for family in text_string_to_metric_families(metrics.text().decode()):
         for sample in family.samples:
@@ -49,9 +61,26 @@ def test_an_alert_asks_for_what_there_is(rule: Mapping[str, Any], shown: Mapping
     assert set(names) <= set(shown)
     for labels, name in _BY.findall(rule["expr"]):
         assert {label.strip() for label in labels.split(",")} <= shown[name]
+    for name, label in _SELECTOR.findall(rule["expr"]):
+        assert label in shown[name]
     # Labels in the words come from the `by` of the expression.
     by = {label.strip() for labels, _ in _BY.findall(rule["expr"]) for label in labels.split(",")}
     assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= by
+
+
+@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_is_an_expression(rule: Mapping[str, Any]) -> None:
+    """Words that PromQL has, brackets in pairs, and an operator between any two operands."""
+    text, at, depth, after_operand = rule["expr"], 0, 0, False
+    while at < len(text):
+        word = _TOKEN.match(text, at)
+        assert word is not None, text[at:]
+        at, kind = word.end(), word.lastgroup
+        assert after_operand == (kind in {"operator", "close"}), text[:at]
+        depth += {"open": 1, "close": -1}.get(kind or "", 0)
+        assert depth >= 0, text
+        after_operand = kind in {"metric", "number", "close"}
+    assert (depth, after_operand) == (0, True)
 
 
 @pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule["alert"])

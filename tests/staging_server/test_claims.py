@@ -97,7 +97,7 @@ async def test_a_deleted_pod_is_missed_first_then_confirmed_then_forgiven_for_an
     assert await place.sweep_for(3) == []
     grace = await place.claim(bundle, "grace")
     assert grace.holds
-    assert "1 hours after the last owner or pod ended at 2026-03-02 12:00:00Z" in grace.detail
+    assert "1 hour after the last owner or pod ended at 2026-03-02 12:00:00Z" in grace.detail
     place.domain.clock.move(hours=1)
     (reason,) = await place.sweep_for(4)
     assert "its last pod has ended at 2026-03-02 12:00:00Z" in reason
@@ -220,7 +220,7 @@ async def test_a_dry_run_tells_what_waits_for_a_list(place: Place) -> None:
     await place.stage()
     place.domain.clock.move(hours=1)
     (foreseen,) = (await place.domain.sweep(dry_run=True)).bundles
-    assert "time to live of 1 hours" in foreseen.reason
+    assert "time to live of 1 hour" in foreseen.reason
     assert "must be confirmed by a list after" in foreseen.reason
 
 

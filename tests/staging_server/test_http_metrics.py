@@ -32,7 +32,8 @@ async def test_metrics_count_what_happened(tmp_path: Path) -> None:
         async def measured() -> bool:
             return _value(await _metrics(live), "sparkstaging_stored_bytes") == 7
 
-        await eventually(measured)
+        # Counting may take a hundredth of the time only, so on a slow machine it is late.
+        await eventually(measured, seconds=120)
         text = await _metrics(live)
         assert _value(text, "sparkstaging_bundles_created_total") == 1
         assert _value(text, 'sparkstaging_bundle_bytes_total{state="wanted"}') == 7

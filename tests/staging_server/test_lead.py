@@ -1,7 +1,7 @@
 """The lead: one process watches and sweeps, and lets go of the watch when it has lost the lease."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,18 +33,20 @@ class Standing(Silent):
 class Candidate:
     """A process that wants the lead."""
 
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, domain: Domain, *, sweep_every: float = 0.01) -> None:
         self.standing = Standing()
         self.sights = LeadSights(UNKNOWN)
         self.closed = asyncio.Event()
+        self.known: Callable[[], None] = lambda: None
         lead = Lead(
             metadata=domain.parts.metadata, sweeper=domain.parts.sweeper, sights=self.sights,
-            open_sights=self._open, sweep_every=0.01, observer=self.standing,
+            open_sights=self._open, sweep_every=sweep_every, try_every=0.01, observer=self.standing,
         )  # fmt: skip
         self.task = asyncio.create_task(lead.run())
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Sights]:
+    async def _open(self, known: Callable[[], None]) -> AsyncIterator[Sights]:
+        self.known = known
         try:
             yield UNOBSERVED
         finally:
@@ -79,6 +81,17 @@ async def test_only_one_has_the_lead_and_the_other_one_follows(tmp_path: Path) -
         assert not first.watches
         await second.standing.took.wait()
         await second.end()
+
+
+async def test_what_becomes_known_is_swept_long_before_the_interval_is_over(tmp_path: Path) -> None:
+    async with open_domain(tmp_path) as domain, asyncio.timeout(60):
+        candidate = Candidate(domain, sweep_every=3600)
+        for _ in range(2):
+            domain.parts.sweeper.last_success = None
+            candidate.known()
+            while domain.parts.sweeper.last_success is None:  # noqa: ASYNC110 - a sweep sends no events
+                await asyncio.sleep(0.01)
+        await candidate.end()
 
 
 async def test_a_lost_lead_ends_the_watch(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_diff_says_in_words_what_would_end_and_why_and_changes_nothing(staged:
     lines = done.stdout.splitlines()
     by = "(by rule 1 of the policies file, for red)"
     assert lines[0] == "red"
-    assert f"    time_to_live: 1 hours {by} instead of 7 days" in lines
+    assert f"    time_to_live: 1 hour {by} instead of 7 days" in lines
     assert f"    gives up 1 blobs, {staged.blob}" in lines
     assert any(line.startswith(f"{staged.fresh} red/app ends with the next sweep") for line in lines)
     # What is over anyway is no change.
@@ -138,6 +138,18 @@ def test_a_dry_run_is_json_for_programs(staged: Staged) -> None:
     (bundle,) = found["bundles"]
     assert (bundle["id"], bundle["namespace"], bundle["size"]) == (staged.over, "red", 5)
     assert "time to live of 7 days" in bundle["reason"]
+
+
+def test_a_sweep_says_as_json_what_it_has_done(staged: Staged) -> None:
+    sweep = ["sweep", "-o", "json", "--folder", str(staged.folder)]
+    done = CliRunner().invoke(main, sweep)
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["dry_run"], found["blobs"], found["freed"]) == (False, [], 0)
+    (bundle,) = found["bundles"]
+    assert (bundle["id"], bundle["namespace"], bundle["size"]) == (staged.over, "red", 5)
+    assert "time to live of 7 days" in bundle["reason"]
+    assert json.loads(CliRunner().invoke(main, sweep).stdout)["bundles"] == []
 
 
 def test_a_dry_run_names_what_new_policies_end_before_a_sweep_has_followed_them(staged: Staged, policies: Path) -> None:

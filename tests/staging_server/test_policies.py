@@ -46,8 +46,8 @@ def test_a_value_says_who_gave_it() -> None:
     assert policies.of("team-a").words_of("time_to_live") == (
         "2 hours (by rule 2 of the policies file, for team-*, night*)"
     )
-    assert policies.of("nightly").words_of("grace") == "1 minutes (by the defaults of the policies file)"
-    assert policies.of("nightly").words_of("time_to_live") == "1 hours"
+    assert policies.of("nightly").words_of("grace") == "1 minute (by the defaults of the policies file)"
+    assert policies.of("nightly").words_of("time_to_live") == "1 hour"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_a_namespace_lives_by_its_own_policy(tmp_path: Path) -> None:
         red = await domain.stage(b"red")
         blue = await domain.stage(b"blue", tenant=Tenant(namespace="blue"))
         explained = await domain.parts.overview.explain(RED, red.id)
-        assert any("1 hours (by rule 1 of the policies file, for red)" in claim.detail for claim in explained.claims)
+        assert any("1 hour (by rule 1 of the policies file, for red)" in claim.detail for claim in explained.claims)
         (usage,) = (await domain.parts.overview.usage(RED)).namespaces
         assert usage.quota == 8
         domain.clock.move(hours=1)

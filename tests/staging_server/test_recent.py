@@ -77,4 +77,4 @@ async def test_there_are_never_more_answers_than_allowed() -> None:
     question.free.set()
     for key in range(20):
         await recent.ask(key, question)
-        assert len(recent._asked) <= 3
+        assert len(recent._kept) <= 3

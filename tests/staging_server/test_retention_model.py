@@ -7,7 +7,10 @@ that finds nothing to happen to.  What is checked:
     no live delete   whenever a bundle ends, nothing claims it: no pod and no owner, no lease, no pin, no minimum age.
                      Only what came into being when the bundle was already over may be missed, and for a short while.
     no leak          once the cluster answers again, every bundle without a claim is gone after the time to live or
-                     the grace and a few sweeps, and every other one is there.
+                     the grace and a few sweeps, and every other one is there.  Once all is well, what ends is heard of
+                     at once: a bundle is gone before the next time that everything is compared.
+    blobs            what a bundle was told to be there is there; unused ones stay for `blob_keep` and their grace, and
+                     go then (`retention_bytes`).
 """
 
 import asyncio
@@ -22,12 +25,14 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from staging_protocol.api.bundles import Pin
+from staging_protocol.api.creation import NewFile
 from staging_protocol.digests import Digest
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from staging_protocol.wire import encode
 from staging_server.known_policies import KnownPolicies
 from staging_server.metadata import changes
+from staging_server.metadata.arrivals import store_blobs
 from staging_server.metadata.base import Item, Operation, Result, one_by_one
 from staging_server.metadata.changes import Activity, Change
 from staging_server.metadata.creation import create_bundles
@@ -35,20 +40,23 @@ from staging_server.metadata.endings import delete_bundle
 from staging_server.metadata.lives import owner_key
 from staging_server.metadata.new_bundles import NewBundleRow
 from staging_server.metadata.rows import BundleAt
-from staging_server.metadata.tables import bundles
+from staging_server.metadata.tables import blobs, bundles
 from staging_server.policies import Policies, Policy
 from staging_server.tenants import Tenant
 from tests.staging_server.domain import ALICE, MovableClock
+from tests.staging_server.retention_bytes import GRACE, Bytes, files_of
 from tests.staging_server.retention_process import Database, Process
-from tests.staging_server.retention_world import LATE, SILENCE, STALE, Cluster, Mode, Thing, Watch
+from tests.staging_server.retention_world import LATE, SILENCE, STALE, Cluster, Thing, Watch
 
 STEPS: Final = int(os.environ.get("RETENTION_STEPS", "100000"))  # noqa: TID251 - the make target says how many
 _STEPS_OF_EXAMPLE: Final = 400
 
 HOUR: Final = timedelta(hours=1)
 MINUTE: Final = timedelta(minutes=1)
-LOOSE: Final = Policy(time_to_live=2 * HOUR, max_time_to_live=4 * HOUR, min_age=5 * MINUTE, grace=HOUR)
-STRICT: Final = replace(LOOSE, time_to_live=HOUR / 2, grace=HOUR / 4)
+LOOSE: Final = Policy(
+    time_to_live=2 * HOUR, max_time_to_live=4 * HOUR, min_age=5 * MINUTE, grace=20 * MINUTE, blob_keep=3 * HOUR
+)
+STRICT: Final = replace(LOOSE, time_to_live=30 * MINUTE, grace=10 * MINUTE, blob_keep=HOUR)
 
 NAMESPACES: Final = ("red", "blue")
 OWNERS: Final = (
@@ -64,6 +72,9 @@ MISSED: Final = LATE + SILENCE + STALE
 
 MOST_LEASED: Final = 91 * MINUTE
 
+SETTLED: Final = 3 * MINUTE
+"""Sweeps until what a list shows is learned, or an end is confirmed."""
+
 HEALED: Final = 4 * MINUTE
 """Sweeps and a list until a bundle that is over is gone, once everything answers: what docs/operating.md promises."""
 
@@ -73,7 +84,9 @@ class Known:
     """What the model knows of a bundle.
 
     `candidates` are uids of the objects that have had the owner's name since it was named.  Only the first one surely
-    is the owner: whoever did not see it may take the next one for it.
+    is the owner: whoever did not see it may take the next one for it.  `is_seen` is set when sweeps must have learned
+    of a live owner or pod, and `is_owned` when it was the owner: then no other object of its name can be it.
+    `is_bound_late` is set when the owner had finished before it was named: then the bundle may be over at once.
     """
 
     tenant: Tenant
@@ -82,12 +95,17 @@ class Known:
     owner: OwnerReference | None = None
     named_at: datetime | None = None
     candidates: list[str] = field(default_factory=list)
+    is_owned: bool = False
+    is_seen: bool = False
+    is_open: bool = False
+    is_bound_late: bool = False
     lease_until: datetime | None = None
     pinned: bool = False
     claimed_at: datetime | None = None
 
 
 _IDS: Final = select(bundles.c.id)
+_DIGESTS: Final = select(blobs.c.digest)
 _TOKEN: Final = Token.generate(TokenKind.BUNDLE, identifier=BundleId.generate())
 
 
@@ -119,9 +137,11 @@ class Story:
     def __post_init__(self) -> None:
         self.database.clear()
         self.cluster = Cluster(self.clock, namespaces=NAMESPACES)
+        self.bytes = Bytes(self.clock)
         self.processes = [self._process(), self._process()]
         self._actions = {
-            **dict.fromkeys((*range(30), *range(148, 155)), self.wait_shortly),
+            **dict.fromkeys((*range(27), *range(148, 155)), self.wait_shortly),
+            **dict.fromkeys(range(27, 30), self.upload),
             **dict.fromkeys(range(30, 36), self.wait_long),
             **dict.fromkeys(range(36, 39), self.wait_for_an_end),
             **dict.fromkeys(range(39, 42), self.come_at_the_last_moment),
@@ -207,17 +227,30 @@ class Story:
         owner = None if much % 3 == 0 else self._reference(tenant.namespace, much)
         bundle = BundleId.generate()
         now = self.clock()
-        self._write(create_bundles, _row(bundle, tenant, owner, now, self._policy()))
+        row = _row(bundle, tenant, owner, now, self._policy(), files=files_of(much))
+        wanted = self._write(create_bundles, row).wanted
         self.known[bundle] = Known(
-            tenant=tenant, created_at=now, last_activity_at=now, owner=owner, named_at=now if owner else None
-        )
+            tenant=tenant, created_at=now, last_activity_at=now, owner=owner, named_at=now if owner else None,
+            is_open=bool(wanted),
+        )  # fmt: skip
+        self.bytes.created(bundle, tenant, frozenset(file.digest for file in row.files), wanted=wanted)
         self._notice()
+
+    def upload(self, which: int, much: int) -> None:
+        """Bring what is wanted, or one digest of it."""
+        for bundle, _ in self._some(which):
+            for digest in list(self.bytes.wanted(bundle))[: much % 3]:
+                arrival = self.bytes.arrival(bundle, digest)
+                kept = arrival.upload in self._write(store_blobs, [arrival])
+                for served in self.bytes.arrived(arrival, kept=kept):
+                    if self.known[served].is_open:
+                        self.known[served].last_activity_at = self.clock()
 
     def bind(self, which: int, much: int) -> None:
         for bundle, known in self._some(which):
             owner = self._reference(known.tenant.namespace, much)
             self._write(one_by_one(changes.bind), (self._change(bundle), owner))
-            known.owner, known.named_at, known.candidates = owner, self.clock(), []
+            known.owner, known.named_at, known.candidates, known.is_owned = owner, self.clock(), [], False
 
     def read(self, which: int, much: int) -> None:
         for bundle, known in self._some(which):
@@ -243,7 +276,7 @@ class Story:
     def delete(self, which: int, _much: int) -> None:
         for bundle, _ in self._some(which):
             self._write(one_by_one(delete_bundle), self._change(bundle))
-            del self.known[bundle]
+            self._forget(bundle)
 
     # --- the cluster
 
@@ -298,19 +331,29 @@ class Story:
         self.strict = much % 2 == 0
         for process in self.processes:
             cast("ModelPolicies", process.policies).now = Policies(self._policy())
+        self.bytes.keep_at_most(self._policy().blob_keep)
 
     # --- sweeps
 
-    def sweep(self, which: int, _much: int) -> None:
-        self._check(self.runner.run(self.processes[which % 2].sweep()))
+    def sweep(self, which: int, much: int) -> None:
+        self._check(self.runner.run(self.processes[which % 2].sweep(blobs=much % 4 == 0)))
 
     def sweep_blindly(self, _which: int, _much: int) -> None:
         """A command beside a server, which does not watch."""
         self._check(self.runner.run(self._process(watching=False).sweep()))
 
-    def sweep_twice(self, _which: int, _much: int) -> None:
+    def sweep_twice(self, which: int, much: int) -> None:
+        """Two at once, and a submitter in between."""
+
+        async def meanwhile() -> list[BundleId]:
+            for _ in range(which % 16):
+                await asyncio.sleep(0)
+            self.create(which, much)
+            return []
+
         async def both() -> list[BundleId]:
-            return [one for ended in await asyncio.gather(*(each.sweep() for each in self.processes)) for one in ended]
+            sweeps = (each.sweep() for each in self.processes)
+            return [one for ended in await asyncio.gather(*sweeps, meanwhile()) for one in ended]
 
         for process in self.processes:
             process.metadata.polite = True
@@ -332,8 +375,9 @@ class Story:
     def _check(self, ended: Iterable[BundleId]) -> None:
         for bundle in ended:
             if bundle in self.known:
-                known = self.known.pop(bundle)
-                assert not list(self._claims(bundle, known)), f"{bundle} ended at {self.clock()}"
+                known = self._forget(bundle)
+                claims = list(self._claims(bundle, known))
+                assert not claims, f"{bundle} ended at {self.clock()} with {claims}: {known}"
         assert set(self.known) == self._stored()
 
     def _claims(self, bundle: BundleId, known: Known) -> Iterator[str]:
@@ -354,7 +398,7 @@ class Story:
     def _over(self, known: Known, policy: Policy) -> datetime:
         """Return when time alone ended it."""
         ends = [known.created_at + policy.min_age, known.lease_until or known.created_at]
-        if known.claimed_at is None or self.clock() - known.claimed_at < MISSED:
+        if not known.is_bound_late and (known.claimed_at is None or self.clock() - known.claimed_at < MISSED):
             # Without a claim, or with one that nobody may know of yet.
             ends.append(known.last_activity_at + policy.time_to_live)
         return max(ends)
@@ -388,45 +432,90 @@ class Story:
                 thing = self.cluster.now.owners.get((known.tenant.namespace, _name(known.owner)))
             if thing is not None and self._may_be(thing, known) and thing.uid not in known.candidates:
                 known.candidates.append(thing.uid)
+                known.is_bound_late |= thing.finished_at is not None
             if known.claimed_at is None and (known.candidates or any(self._live(bundle, known))):
                 known.claimed_at = self.clock()
 
     def _may_be(self, thing: Thing, known: Known) -> bool:
-        if thing.namespace_uid != known.tenant.uid or known.owner is None:
+        if thing.namespace_uid != known.tenant.uid or known.owner is None or known.is_owned:
             return False
         if known.owner.uid is not None:
             return known.owner.uid == thing.uid
         return thing.finished_at is None or thing.finished_at >= known.created_at
 
     def heal(self) -> None:
-        """Let everything answer again; then only what is claimed may stay."""
-        for process in self.processes:
-            watch = cast("Watch", process.watch)
-            watch.denied = False
-        self._wait(SILENCE, 0)
-        for process in self.processes:
-            watch = cast("Watch", process.watch)
-            if watch.mode is Mode.BROKEN:
-                watch.list(stale=timedelta(0))
-        self._sweep_for(3 * MINUTE)
-        self._wait(max(self._policy().time_to_live, self._policy().grace, MOST_LEASED), 0)
+        """Let everything answer again; then only what is claimed may stay, and what ends is heard of."""
+        # Started anew: the other one may have written what it did not know, and no event says that again.
+        self.processes[0] = self._process()
+        cast("Watch", self.processes[0].watch).list(stale=timedelta(0))
+        self._sweep_for(SETTLED)
+        self._be_sure()
+        self._end_some()
+        self._sweep_for(SETTLED)
+        self._wait(self._policy().grace, 0)
         self._sweep_for(HEALED)
+        self._look_for_leaks()
+        self._wait(max(self._policy().time_to_live, MOST_LEASED), 0)
+        self._sweep_for(HEALED)
+        self._look_for_leaks()
+        self._wait(self._policy().blob_keep, 0)
+        self._sweep_for(MINUTE, blobs=True)
+        self._wait(GRACE, 0)
+        self._sweep_for(2 * MINUTE, blobs=True)
+        for digest in self.database.connection.execute(_DIGESTS).scalars():
+            assert self.bytes.may_stay(Digest(digest), keep=self._policy().blob_keep, late=HEALED), f"{digest} leaks"
+
+    def _be_sure(self) -> None:
+        """Note what everybody must have seen by now."""
         for bundle, known in self.known.items():
             named = self._named(known)
-            may_stay = [*self._claims(bundle, known), *([named] if named and named.finished_at is None else [])]
-            assert may_stay, f"{bundle} leaks"
+            if named is not None and named.finished_at is None and known.candidates == [named.uid]:
+                known.is_owned = True
+            known.is_seen = known.is_owned or any(self._live(bundle, known))
 
-    def _sweep_for(self, span: timedelta) -> None:
+    def _end_some(self) -> None:
+        """End pods and owners of two of three bundles; who has the name of an owner then is another object."""
+        for position, (bundle, known) in enumerate(self.known.items()):
+            if position % 3:
+                for pod in [pod for pod in self.cluster.now.pods.values() if pod.bundle == bundle]:
+                    (self.cluster.finish_pod if position % 2 else self.cluster.delete_pod)(pod.uid)
+                if known.is_owned and known.owner is not None:
+                    self.cluster.start_owner(known.tenant.namespace, _name(known.owner))
+        self._notice()
+
+    def _look_for_leaks(self) -> None:
+        for bundle, known in self.known.items():
+            named = self._named(known)
+            may_stay = list(self._claims(bundle, known))
+            if named is not None and named.finished_at is None:
+                may_stay.append(f"{named} may be its owner")
+            if self.clock() < self._end_by_time(known) + HEALED:
+                may_stay.append("it was over a moment ago")
+            assert may_stay, f"{bundle} leaks at {self.clock()}: {known}"
+
+    def _end_by_time(self, known: Known) -> datetime:
+        ends = [known.created_at + self._policy().min_age, known.lease_until or known.created_at]
+        if not known.is_seen:
+            ends.append(known.last_activity_at + self._policy().time_to_live)
+        return max(ends)
+
+    def _sweep_for(self, span: timedelta, *, blobs: bool = False) -> None:
         for _ in range(span // MINUTE):
             self._wait(MINUTE, 0)
-            self.sweep(0, 0)
+            self.sweep(0, 0 if blobs else 1)
 
     # --- inside
 
     def _process(self, *, watching: bool = True) -> Process:
         watch = Watch(self.cluster) if watching else None
         policies = cast("KnownPolicies", ModelPolicies(Policies(self._policy())))
-        return Process(database=self.database, policies=policies, clock=self.clock, watch=watch)
+        return Process(
+            database=self.database, policies=policies, clock=self.clock, watch=watch, store=self.bytes
+        )  # fmt: skip
+
+    def _forget(self, bundle: BundleId) -> Known:
+        self.bytes.ended(bundle, keep=self._policy().blob_keep)
+        return self.known.pop(bundle)
 
     def _watch(self, which: int) -> Watch:
         return cast("Watch", self.processes[which % 2].watch)
@@ -451,11 +540,12 @@ class Story:
         at = BundleAt(self.known[bundle].tenant, bundle)
         return Change(at=at, caller=ALICE, now=self.clock(), policy=self._policy())
 
-    def _write(self, operation: Operation[Item, Result], item: Item) -> None:
+    def _write(self, operation: Operation[Item, Result], item: Item) -> Result:
         connection = self.database.connection
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        operation(connection, [item])
+        (result,) = operation(connection, [item])
         connection.exec_driver_sql("COMMIT")
+        return result
 
     def _stored(self) -> set[BundleId]:
         return {BundleId(found) for found in self.database.connection.execute(_IDS).scalars()}
@@ -472,11 +562,19 @@ class ModelPolicies:
         return self.now.of(namespace)
 
 
-def _row(bundle: BundleId, tenant: Tenant, owner: OwnerReference | None, now: datetime, policy: Policy) -> NewBundleRow:
+def _row(
+    bundle: BundleId,
+    tenant: Tenant,
+    owner: OwnerReference | None,
+    now: datetime,
+    policy: Policy,
+    *,
+    files: tuple[NewFile, ...],
+) -> NewBundleRow:
     return NewBundleRow(
         id=bundle, tenant=tenant, caller=ALICE, now=now,
         next_check=now + policy.time_to_live if owner is None else now,
-        application="app", files=(), size=0, time_to_live=None,
+        application="app", files=files, size=len(files), time_to_live=None,
         owner=None if owner is None else encode(owner).decode(),
         owner_key=None if owner is None else owner_key(tenant.namespace, owner),
         token=_TOKEN, manifest=b"{}", manifest_digest=Digest.of(b"{}"), scope=None, body_hash="", max_bundles=100,

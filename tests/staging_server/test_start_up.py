@@ -1,5 +1,6 @@
 """What is checked before the server listens, and said in a sentence."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 
 from staging_protocol.errors import InvalidRequest, NoSpace
 from staging_server.parts import check_storage, open_server_parts, pod_endpoint
+from staging_server.serving import running
 from staging_server.settings import Settings, StorageSettings, check_environment
 
 
@@ -19,6 +21,23 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(InvalidRequest, match="is not writable for user"):
         check_storage(StorageSettings(folder=tmp_path / "file"))
+
+
+async def test_a_server_whose_image_cannot_ask_kubernetes_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)  # how Python says that it is not there
+    settings = Settings.model_validate(
+        {
+            "storage": {"folder": tmp_path}, "port": 0,
+            "auth": {"mode": "kubernetes"}, "kubernetes": {"connect": "in-cluster"},
+        }
+    )  # fmt: skip
+    with pytest.raises(
+        InvalidRequest, match=r"connect=in-cluster needs the Python package kubernetes.*staging\[server"
+    ):
+        async with running(settings):
+            raise AssertionError
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.s3fs"])

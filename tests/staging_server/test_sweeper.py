@@ -374,6 +374,13 @@ async def test_a_sweep_looks_at_what_is_due_by_an_index(domain: Domain) -> None:
         assert "TEMP B-TREE" not in plan, plan
 
 
+async def test_what_was_put_off_is_found_by_when_it_is_looked_at(domain: Domain) -> None:
+    plan = await domain.parts.metadata.read(
+        _plan, "SELECT * FROM bundles WHERE next_check <= 1 AND +bundles.number > 1 ORDER BY +bundles.number LIMIT 5"
+    )
+    assert "INDEX ix_bundles_next_check" in plan
+
+
 async def test_refusals_are_written_but_not_without_bound(domain: Domain) -> None:
     refusals = Audit(metadata=domain.parts.metadata, clock=domain.clock)
     for _ in range(100):

@@ -3,7 +3,7 @@
 import errno
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -242,8 +242,7 @@ def test_a_start_on_a_full_disk_uses_the_reserve(forks: Nursery, tmp_path: Path)
 
 def test_a_migration_on_a_full_disk_fails_whole_and_works_when_there_is_room(forks: Nursery, tmp_path: Path) -> None:
     server = Server(nursery=forks, folder=tmp_path / "server")
-    ledger = Ledger(server.url, namespace="team")
-    with tmpfs(server.data, size=16 * MIB) as disk:
+    with closing(Ledger(server.url, namespace="team")) as ledger, tmpfs(server.data, size=16 * MIB) as disk:
         make_first_version(server.data, ledger)
         disk.fill()
         life = forks.start("server", "migrate", environment=server.environment(), log=tmp_path / "said")
@@ -253,7 +252,6 @@ def test_a_migration_on_a_full_disk_fails_whole_and_works_when_there_is_room(for
         server.start()
         ledger.settle()
         server.end()
-    ledger.close()
 
 
 def test_blobs_on_a_read_only_disk_can_be_read_and_the_server_recovers_by_itself(
@@ -301,24 +299,23 @@ _ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 def test_any_write_of_an_upload_may_fail_and_the_next_try_works(what: str, forks: Nursery, tmp_path: Path) -> None:
     server = Server(nursery=forks, folder=tmp_path, settings=_DISK)
     life = server.start()
-    ledger = Ledger(server.url, namespace="team")
-    remains = Remains(server.data)
-    failed, known = 0, set[str]()
-    for step in range(1, 200):
-        job = ledger.draft()
-        ledger.create(job)
-        if what == "parts":
-            ledger.begin(job, "0.jar")
-            ledger.append(job, "0.jar", size=70_000)
-        life.arm(at=step, error=_ERRORS[step % len(_ERRORS)], only=WRITES)
-        try:
-            ledger.put(job, "0.jar") if what == "upload" else ledger.append(job, "0.jar", size=130_000)
-        except (NoSpace, Unavailable, CutOff):
-            failed += 1
-        if len(life.disarm()) < step:
-            break
-        _is_mended(ledger, job, remains, known=known)
-    ledger.close()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        remains = Remains(server.data)
+        failed, known = 0, set[str]()
+        for step in range(1, 200):
+            job = ledger.draft()
+            ledger.create(job)
+            if what == "parts":
+                ledger.begin(job, "0.jar")
+                ledger.append(job, "0.jar", size=70_000)
+            life.arm(at=step, error=_ERRORS[step % len(_ERRORS)], only=WRITES)
+            try:
+                ledger.put(job, "0.jar") if what == "upload" else ledger.append(job, "0.jar", size=130_000)
+            except (NoSpace, Unavailable, CutOff):
+                failed += 1
+            if len(life.disarm()) < step:
+                break
+            _is_mended(ledger, job, remains, known=known)
     assert server.end() == 0
     assert failed > 3
 
@@ -335,14 +332,13 @@ def _is_mended(ledger: Ledger, job: Job, remains: Remains, *, known: set[str]) -
 def test_any_removal_of_a_sweep_may_fail_and_the_next_sweep_finishes_it(forks: Nursery, tmp_path: Path) -> None:
     server = Server(nursery=forks, folder=tmp_path, settings=_DISK)
     life = server.start()
-    ledger = Ledger(server.url, namespace="team")
-    job = ledger.draft(fleeting=True)
-    ledger.stage(job)
-    life.arm(at=1, error=errno.EIO, only=["os.unlink"])
-    with pytest.raises(Unavailable):
-        _sweep_until_something_goes(ledger)
-    life.disarm()
-    ledger.sweep()
-    Remains(server.data).check()
-    ledger.close()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        job = ledger.draft(fleeting=True)
+        ledger.stage(job)
+        life.arm(at=1, error=errno.EIO, only=["os.unlink"])
+        with pytest.raises(Unavailable):
+            _sweep_until_something_goes(ledger)
+        life.disarm()
+        ledger.sweep()
+        Remains(server.data).check()
     server.end()

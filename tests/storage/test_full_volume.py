@@ -1,6 +1,7 @@
 """Volumes of pods and folders of submitters, full or read-only: an exit code that says so, nothing half done."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,8 @@ def server(forks: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def staged(server: Server) -> Iterator[Staged]:
-    ledger = Ledger(server.url, namespace="team")
-    yield stage(ledger)
-    ledger.close()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        yield stage(ledger)
 
 
 @pytest.mark.parametrize("kind", [Pod, ByHand])
@@ -64,7 +64,8 @@ def test_a_read_only_volume_ends_the_run_with_41_and_what_is_there_stays_right(
 @pytest.mark.parametrize("read_only", [False, True], ids=["full", "read-only"])
 def test_staging_needs_no_room_for_its_cache(read_only: bool, server: Server, forks: Nursery, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of pytest
     jar = tmp_path / "job.jar"
-    jar.write_bytes(Ledger(server.url, namespace="cache", seed=int(read_only)).content(9 * MIB))
+    with closing(Ledger(server.url, namespace="cache", seed=int(read_only))) as ledger:
+        jar.write_bytes(ledger.content(9 * MIB))
     with tmpfs(tmp_path / "cache", size=MIB) as disk:
         disk.fill()
         disk.read_only(read_only)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,8 @@ class Recording:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     folder = tmp_path_factory.mktemp("traced").resolve()
-    with Traced(folder=folder) as server:
-        ledger = Ledger(server.url, namespace="team")
+    with Traced(folder=folder) as server, closing(Ledger(server.url, namespace="team")) as ledger:
         _live(ledger)
-        ledger.close()
     yield Recording(calls=trace.read(server.output), data=str(server.data))
     shutil.rmtree(folder)
 
@@ -167,8 +166,10 @@ def test_the_checks_notice_each_step_that_is_left_out_or_comes_too_late(
 
 def test_a_resolver_that_flushes_could_be_cut_off_after_its_end(tmp_path: Path) -> None:
     folder = tmp_path.resolve()
-    with Traced(folder=folder / "server", traced=False) as server:
-        ledger = Ledger(server.url, namespace="team")
+    with (
+        Traced(folder=folder / "server", traced=False) as server,
+        closing(Ledger(server.url, namespace="team")) as ledger,
+    ):
         job = ledger.draft([ledger.content(), b""])
         ledger.stage(job)
         assert job.token is not None
@@ -179,7 +180,6 @@ def test_a_resolver_that_flushes_could_be_cut_off_after_its_end(tmp_path: Path) 
             environment={"SPARK_STAGING_URL": server.url, "HOME": str(folder), "PATH": "/usr/bin:/bin"},
             output=folder / "trace",
         )  # fmt: skip
-        ledger.close()
     assert done.returncode == 0, done.stderr
     calls = trace.read(folder / "trace")
     assert list(renames_too_early(calls, root=f"{folder}/into")) == []

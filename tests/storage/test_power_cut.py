@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,16 +47,17 @@ def machine(forks: Nursery, folder: Path, *, lazy: bool = False, **settings: Any
 
 def test_a_power_cut_under_load_takes_nothing_that_was_acknowledged(forks: Nursery, tmp_path: Path) -> None:
     chance = random.Random(5)  # noqa: S311 - test data
-    with machine(forks, tmp_path) as made:
-        clients = [Client(Ledger(made.server.url, namespace=f"team-{n}", seed=n), seed=n) for n in range(3)]
+    with ExitStack() as stack, machine(forks, tmp_path) as made:
+        ledgers = [Ledger(made.server.url, namespace=f"team-{n}", seed=n) for n in range(3)]
+        for ledger in ledgers:
+            stack.enter_context(closing(ledger))
+        clients = [Client(ledger, seed=n) for n, ledger in enumerate(ledgers)]
         for _ in range(10):
             assert made.server.life is not None
             made.server.life.arm(at=chance.randint(1, 500))
             all_at_once(clients)
             made.cut()
             _look(made, clients)
-        for client in clients:
-            client.ledger.close()
         assert sum(client.ledger.acknowledged for client in clients) > 100
 
 
@@ -85,10 +86,11 @@ def test_the_test_notices_a_server_that_flushes_too_little(
     forks: Nursery,
     tmp_path: Path,
 ) -> None:
-    with machine(forks, tmp_path, lazy=lazy, **settings) as made:
-        ledger = Ledger(made.server.url, namespace="team")
+    with (
+        machine(forks, tmp_path, lazy=lazy, **settings) as made,
+        closing(Ledger(made.server.url, namespace="team")) as ledger,
+    ):
         ledger.stage(ledger.draft())
         made.cut()
         with pytest.raises((AssertionError, StagingError, CutOff)):
             _look(made, [Client(ledger, seed=1)])
-        ledger.close()

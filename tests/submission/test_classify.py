@@ -51,6 +51,11 @@ def test_a_file_and_an_archive_collide_in_the_working_folder() -> None:
         classify([*named(Kind.FILE, ["env"], by="--files"), *named(Kind.ARCHIVE, ["e.tar.gz#env"], by="--archives")])
 
 
+def test_a_job_has_one_main_resource() -> None:
+    with pytest.raises(InvalidRequest, match=r"app-1\.jar and app-2\.jar"):
+        classify([main_dependency("app-1.jar"), main_dependency("app-2.jar")])
+
+
 def test_a_fragment_resolves_a_collision() -> None:
     assert len(classify(jars("one/a.jar", "two/a.jar#b.jar")).staged) == 2
 

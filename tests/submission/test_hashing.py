@@ -21,12 +21,13 @@ class Bytes(Quiet):
     """Counts the bytes that were read."""
 
     def __init__(self) -> None:
-        self.read = 0
+        self.read = self.files = 0
         self._lock = threading.Lock()
 
-    def advance(self, size: int) -> None:
+    def advance(self, size: int, *, files: int = 0) -> None:
         with self._lock:
             self.read += size
+            self.files += files
 
     def notice(self, text: str) -> None:
         raise AssertionError(text)
@@ -133,9 +134,9 @@ def test_a_file_that_is_written_while_it_is_read_is_refused(tmp_path: Path) -> N
     path.write_bytes(b"abc")
 
     class Writing(Bytes):
-        def advance(self, size: int) -> None:
+        def advance(self, size: int, *, files: int = 0) -> None:
             path.write_bytes(bytes(100 - self.read))
-            super().advance(size)
+            super().advance(size, files=files)
 
     _, files = found(named(Kind.FILE, [str(path)], by="--files"))
 

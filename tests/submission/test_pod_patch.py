@@ -9,7 +9,8 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.pod_contract import FilesIn, Role
 from staging_protocol.tokens import BundleId
-from submission.pod_patch import InitResources, PodBundle, Template, patched, python_path_of
+from submission.pod_merge import Template
+from submission.pod_patch import InitResources, PodBundle, patched, python_path_of
 
 BUNDLE = PodBundle(
     id=BundleId("b" * 26),

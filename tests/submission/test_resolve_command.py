@@ -28,6 +28,7 @@ def test_a_manifest_file_is_resolved_without_a_server(job: Command, server: Serv
     del job.environment["SPARK_STAGING_URL"]
     entry = {"uri": f"{server.url}/openapi.json", "kind": "file", "target": "api.json"}
     job.file("manifest.json", json.dumps({"version": 1, "entries": [entry]}))
+    _allow_loopback(job)
 
     done = job.inside("resolve", "manifest.json", "--into", "out")
 
@@ -38,8 +39,25 @@ def test_a_manifest_file_is_resolved_without_a_server(job: Command, server: Serv
 def test_a_wrong_digest_is_refused_with_its_exit_code(job: Command, server: Server) -> None:
     entry = {"uri": f"{server.url}/openapi.json", "kind": "file", "target": "x", "digest": f"sha256:{'0' * 64}"}
     job.file("manifest.json", json.dumps({"version": 1, "entries": [entry]}))
+    _allow_loopback(job)
 
     done = job.inside("resolve", "manifest.json", "--into", "out")
 
     assert done.returncode == ExitCode.DIGEST_MISMATCH
     assert not (job.folder / "out" / "spark-files" / "x").exists()
+
+
+def test_what_lies_on_this_machine_is_refused_unless_it_is_allowed(job: Command, server: Server) -> None:
+    entry = {"uri": f"{server.url}/openapi.json", "kind": "file", "target": "api.json"}
+    job.file("manifest.json", json.dumps({"version": 1, "entries": [entry]}))
+
+    done = job.inside("resolve", "manifest.json", "--into", "out")
+
+    assert done.returncode == ExitCode.REFUSED_BY_POLICY
+    assert "egress.networks.allow" in done.stderr
+    assert not (job.folder / "out" / "spark-files" / "api.json").exists()
+
+
+def _allow_loopback(job: Command) -> None:
+    job.file("sources.json", json.dumps({"egress": {"networks": {"allow": ["127.0.0.0/8"]}}}))
+    job.environment["SPARK_STAGING_SOURCES"] = str(job.folder / "sources.json")

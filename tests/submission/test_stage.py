@@ -1,7 +1,7 @@
 """Staging against a real server: what is uploaded, what is not, and what is left when it goes wrong."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, NotFound, SourceUnavailable, TargetCollision, Unavailable
 from staging_protocol.manifest import Kind
 from submission import retrying
-from submission.classify import Dependency, main_dependency, named
+from submission.classify import NOTHING_KNOWN, Dependency, Known, main_dependency, named
 from submission.connection import connected
 from submission.digest_cache import DigestCache
 from submission.local_files import found
@@ -31,9 +31,11 @@ class Watching(Quiet):
     def __init__(self) -> None:
         self.notices: list[str] = []
         self.phases: list[tuple[str, int]] = []
+        self.files = 0
 
-    def phase(self, name: str, *, size: int) -> None:
+    def phase(self, name: str, *, size: int, files: int = 0) -> None:
         self.phases.append((name, size))
+        self.files = files
 
     def notice(self, text: str) -> None:
         self.notices.append(text)
@@ -70,11 +72,12 @@ def stage(
     namespace: str,
     progress: Quiet | None = None,
     retry_seconds: float = 30,
+    known: Mapping[Dependency, Known] = NOTHING_KNOWN,
 ) -> Staged:
     settings = Settings(url=url, cache_folder=Path("../cache"), retry_seconds=retry_seconds)
     with connected(settings) as connection:
         stager = Stager(connection, settings=settings, namespace=namespace, progress=progress or Watching())
-        return stager.stage(dependencies, application="demo")
+        return stager.stage(dependencies, application="demo", known=known)
 
 
 def unique(work: Path, *names: str) -> None:
@@ -104,6 +107,18 @@ def test_remote_entries_are_kept_and_container_local_ones_are_not(work: Path, se
 
     manifest = server.client(staged.token).manifest(namespace, staged.id)
     assert [entry.uri for entry in manifest.entries] == ["https://repo.invalid/b.jar", "staged:///jar/a.jar"]
+
+
+def test_a_file_that_was_changed_after_it_was_compared_with_a_lock_is_not_staged(
+    work: Path, server: Server, namespace: str
+) -> None:
+    unique(work, "a.jar")
+    (jar,) = jars("a.jar")
+
+    with pytest.raises(DigestMismatch, match="after it was compared"):
+        stage([jar], url=server.url, namespace=namespace, known={jar: Known(digest=Digest.of(b"as it was locked"))})
+
+    assert server.client().bundles(namespace).bundles == ()
 
 
 def test_a_resubmission_of_40_files_is_one_request_of_less_than_10_kb(
@@ -157,8 +172,8 @@ def test_a_file_that_changes_before_its_upload_is_read_again(work: Path, server:
     unique(work, "a.jar", "b.jar")
 
     class ChangingOnce(Watching):
-        def phase(self, name: str, *, size: int) -> None:
-            super().phase(name, size=size)
+        def phase(self, name: str, *, size: int, files: int = 0) -> None:
+            super().phase(name, size=size, files=files)
             if name == "upload" and len(self.phases) == 2:
                 (work / "b.jar").write_bytes(f"{work} new".encode())
 
@@ -174,8 +189,8 @@ def test_a_file_that_always_changes_is_an_error_and_leaves_nothing(work: Path, s
     unique(work, "a.jar")
 
     class Changing(Watching):
-        def phase(self, name: str, *, size: int) -> None:
-            super().phase(name, size=size)
+        def phase(self, name: str, *, size: int, files: int = 0) -> None:
+            super().phase(name, size=size, files=files)
             (work / "a.jar").write_bytes(f"{work} {len(self.phases)}".encode())
 
     with pytest.raises(DigestMismatch, match=r"a\.jar \(--jars\) was changed while it was staged"):
@@ -203,8 +218,8 @@ def test_an_interrupted_upload_leaves_no_bundle(work: Path, server: Server, name
     unique(work, "a.jar")
 
     class Interrupting(Watching):
-        def phase(self, name: str, *, size: int) -> None:
-            super().phase(name, size=size)
+        def phase(self, name: str, *, size: int, files: int = 0) -> None:
+            super().phase(name, size=size, files=files)
             if name == "upload":
                 raise KeyboardInterrupt
 
@@ -232,8 +247,8 @@ def test_a_lost_answer_to_an_upload_is_survived(work: Path, server: Server, name
     unique(work, "a.jar")
 
     class LosingUploads(Watching):
-        def phase(self, name: str, *, size: int) -> None:
-            super().phase(name, size=size)
+        def phase(self, name: str, *, size: int, files: int = 0) -> None:
+            super().phase(name, size=size, files=files)
             if name == "upload":
                 through.close_kept()
                 through.treatments = [Treatment.MUTE]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 
 from staging_protocol.errors import (
     Denied,
@@ -24,7 +25,9 @@ from staging_protocol.tokens import BundleId, Token
 from staging_server.access_tokens import Verb
 from staging_server.auth.base import Access, BoundPod
 from staging_server.auth.kubernetes import ByKubernetes, caller_name
+from staging_server.auth.observer import SILENT, ReviewObserver
 from staging_server.problems import NeedsCredentials
+from staging_server.review_metrics import ReviewMetrics
 from staging_server.settings import AuthMode, AuthSettings
 from tests.staging_server.auth.crafted import AUDIENCE, ISSUER, jwt
 from tests.staging_server.live import bundle_token
@@ -92,9 +95,16 @@ class _Pods:
         return self.pod
 
 
-def _by(kubernetes: _Kubernetes, pods: _Pods | None = None, *, now: float = 0.0, **settings: Any) -> ByKubernetes:
+def _by(
+    kubernetes: _Kubernetes,
+    pods: _Pods | None = None,
+    *,
+    now: float = 0.0,
+    observer: ReviewObserver = SILENT,
+    **settings: Any,
+) -> ByKubernetes:
     values = AuthSettings(mode=AuthMode.KUBERNETES, **settings)
-    return ByKubernetes(kubernetes, pods or _Pods(), settings=values, clock=lambda: now)
+    return ByKubernetes(kubernetes, pods or _Pods(), settings=values, clock=lambda: now, observer=observer)
 
 
 async def _access(by: ByKubernetes, token: str, *, address: str = "10.0.0.1") -> Access:
@@ -102,6 +112,33 @@ async def _access(by: ByKubernetes, token: str, *, address: str = "10.0.0.1") ->
     assert identity is not None
     assert not isinstance(identity, Token)
     return identity
+
+
+async def test_reviews_are_counted_by_kind_and_result_and_what_was_known_or_refused_besides() -> None:
+    registry, kubernetes = CollectorRegistry(), _Kubernetes(allowed=frozenset({("create", "team-a")}))
+    by = _by(kubernetes, observer=ReviewMetrics(registry), reviews_per_second=1.0)
+
+    def count(name: str, **labels: str) -> float:
+        return registry.get_sample_value(f"sparkstaging_{name}", labels) or 0
+
+    token = jwt()
+    access = await _access(by, token)
+    assert await access.may((Verb.CREATE,), namespace="team-a")
+    assert not await access.may((Verb.PIN,), namespace="team-a")
+    await _access(by, token)
+    kubernetes.error = Unavailable("not now")
+    with pytest.raises(Unavailable):
+        await access.may((Verb.DELETE,), namespace="team-a")
+    reviews = "review_duration_seconds_count"
+    assert [count(reviews, kind="token", result=result) for result in ("yes", "no", "error")] == [1, 0, 0]
+    assert [count(reviews, kind="access", result=result) for result in ("yes", "no", "error")] == [1, 1, 1]
+    assert count("reviews_spared_total", kind="token") == 1
+    for number in range(20):
+        with pytest.raises((Unavailable, TooManyRequests)):
+            await _access(by, jwt(sub=f"another-{number}"))
+    asked = count(reviews, kind="token", result="error")
+    assert 0 < asked < 20
+    assert count("reviews_limited_total", kind="token") == 20 - asked
 
 
 async def test_one_review_is_asked_with_our_audience_however_many_come_at_once() -> None:

@@ -1,4 +1,7 @@
-"""What went wrong with Kubernetes is for the log: strangers cause questions, too, and shall learn nothing by them."""
+"""Questions to Kubernetes that callers cause: what we lack for an answer is not their fault, and not for them to know.
+
+Strangers cause questions, too; what went wrong is for the log.
+"""
 
 from collections.abc import Awaitable
 from typing import Final, TypeVar
@@ -7,7 +10,7 @@ import structlog
 
 from staging_protocol.errors import NotFound, StagingError, Unavailable
 
-_log: Final = structlog.get_logger("auth")
+_log: Final = structlog.get_logger("kubernetes")
 
 T = TypeVar("T")
 
@@ -24,10 +27,10 @@ async def in_confidence(question: Awaitable[T]) -> T:
     except NotFound:
         raise
     except Unavailable as error:
-        _log.warning("Kubernetes cannot be asked about a caller now", detail=error.detail)
+        _log.warning("Kubernetes cannot be asked for a caller now", detail=error.detail)
         msg = "Kubernetes cannot be asked now who you are and what you may do"
         raise Unavailable(msg, retry_after=error.retry_after) from error
     except StagingError as error:
-        _log.error("Kubernetes does not let us ask about a caller; has the server its rights?", detail=error.detail)
+        _log.error("Kubernetes does not let us ask for a caller; has the server its rights?", detail=error.detail)
         msg = "the server cannot ask Kubernetes who you are and what you may do; its log says why"
         raise Unavailable(msg) from error

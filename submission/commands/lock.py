@@ -1,0 +1,85 @@
+"""`spark-staging lock`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from submission.commands.naming import lock_of, lock_option, named_dependencies
+from submission.commands.options import (
+    StagingCommand,
+    list_options,
+    output_option,
+    progress_option,
+    settings_of,
+    sources_option,
+    way_options,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from submission.lockfile import Lock
+
+
+@click.command("lock", cls=StagingCommand)
+@click.argument("main", metavar="[MAIN]", required=False)
+@list_options
+@lock_option
+@sources_option
+@way_options
+@output_option
+@progress_option
+def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
+    """Write down what each dependency is, byte for byte, into deps.lock.json.
+
+    Of each dependency URI, target, size, SHA-256 and the version of its source; a glob or a folder file by file.
+    Remote bytes are read once and kept nowhere, unless the source states their SHA-256, or the file has it already for
+    the same strong version.  Without names, what the file names is locked anew.
+
+    With --frozen, `stage`, `template`, `run` and `resolve` use nothing else.
+
+    \b
+    Examples:
+      spark-staging lock --jars s3a://libs/etl/ --archives env.tar.gz#env app.jar
+      spark-staging lock
+    """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    from submission.classify import classify, refuse_secrets
+    from submission.commands.lock_views import print_locked
+    from submission.lock_changes import difference
+    from submission.lockfile import Lock, write_lock
+    from submission.present import Digests, present
+    from submission.problems import together
+    from submission.progress import shown
+
+    path = lock_of(parameters)
+    old = _read_if_there(path)
+    dependencies = named_dependencies(parameters, lock=old, name=path.name)
+    for one in dependencies:
+        refuse_secrets(one)
+    with shown(parameters["progress"]) as progress:
+        found = present(
+            dependencies, digests=Digests.MISSING, old=old, settings=settings_of(parameters), progress=progress
+        )
+    if found.problems:
+        raise together([one.error for one in found.problems if one.error is not None], what="nothing was locked")
+    lock = Lock.of(found.entries)
+    classify([one.dependency(by=path.name) for one in found.entries])
+    if lock != old:
+        write_lock(path, lock)
+    print_locked(
+        found,
+        path=path,
+        is_new=old is None,
+        changes=difference(() if old is None else old.entries, lock.entries),
+        output=parameters["output"],
+    )
+
+
+def _read_if_there(path: "Path") -> "Lock | None":
+    from staging_protocol.errors import NotFound
+    from submission.lockfile import read_lock
+
+    try:
+        return read_lock(path)
+    except NotFound:
+        return None
