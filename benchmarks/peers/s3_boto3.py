@@ -14,4 +14,8 @@ client = boto3.client(
 )  # fmt: skip
 into = Path(task["into"])
 with ThreadPoolExecutor(10) as pool:
-    list(pool.map(lambda name: client.download_file(task["bucket"], name, str(into / name)), task["names"]))
+    list(
+        pool.map(
+            lambda name: client.download_file(task["bucket"], task["folder"] + name, str(into / name)), task["names"]
+        )
+    )

@@ -15,6 +15,7 @@ from staging_protocol.sources import S3Sources, SourceSettings
 from tests.services.seaweedfs import SeaweedFs, running_seaweedfs
 
 _BUCKET = "dependencies"
+_FOLDER = "job/"
 _REGION = "us-east-1"
 _SIGNED_FOR = 3600
 """Seconds that curl's presigned URLs hold."""
@@ -39,7 +40,7 @@ def _run(bench: Bench, *, count: int, size: int, kserve: bool = False) -> Outcom
     with stored(bench, count=count, size=size) as (s3, names):
         shelf = shelf_of(s3, names, size=size)
         peers = [_s5cmd(s3, names), _obstore(s3, names), _boto3(s3, names), _curl(bench, s3, names)]
-        return compare(bench, shelf, [*peers, *([_kserve(s3, shelf)] if kserve else [])])
+        return compare(bench, shelf, [*peers, *([_kserve(s3, names)] if kserve else [])])
 
 
 @contextmanager
@@ -50,11 +51,11 @@ def stored(bench: Bench, *, count: int, size: int) -> Iterator[tuple[SeaweedFs, 
         files = random_files(bench.folder / "seeds", count=count, size=size, suffix=SUFFIX)
         # Objects as boto3 leaves them: large ones in parts of 8 MiB, each with a CRC32.
         if count == 1:
-            s3.client.upload_file(str(files[0]), _BUCKET, files[0].name)
+            s3.client.upload_file(str(files[0]), _BUCKET, _FOLDER + files[0].name)
         else:
             pattern = str(bench.folder / "seeds" / f"*{SUFFIX}")
             bench.say("storing files")
-            measure([*_s5cmd_at(s3), "cp", pattern, f"s3://{_BUCKET}/"], environment=_keys(s3))
+            measure([*_s5cmd_at(s3), "cp", pattern, f"s3://{_BUCKET}/{_FOLDER}"], environment=_keys(s3))
         yield s3, [file.name for file in files]
 
 
@@ -62,14 +63,14 @@ def shelf_of(s3: SeaweedFs, names: Sequence[str], *, size: int) -> Shelf:
     """Return the files as our side names them."""
     return Shelf(
         title=f"S3, {described(len(names), size)}", pid=s3.pid, size=size,
-        uris=[f"s3a://{_BUCKET}/{name}" for name in names], environment=_keys(s3),
+        uris=[f"s3a://{_BUCKET}/{_FOLDER}{name}" for name in names], environment=_keys(s3),
         sources=SourceSettings(s3=S3Sources(endpoint=s3.url, path_style=True, region=_REGION), egress=ON_LOOPBACK),
     )  # fmt: skip
 
 
 def _s5cmd(s3: SeaweedFs, names: Sequence[str]) -> Peer:
     what = names[0] if len(names) == 1 else "*"
-    command = [*_s5cmd_at(s3), "cp", f"s3://{_BUCKET}/{what}", "{into}/"]
+    command = [*_s5cmd_at(s3), "cp", f"s3://{_BUCKET}/{_FOLDER}{what}", "{into}/"]
     return Peer(name="s5cmd", command=command, environment=_keys(s3))
 
 
@@ -91,23 +92,24 @@ def _curl(bench: Bench, s3: SeaweedFs, names: Sequence[str]) -> Peer:
     return Peer(name="curl", command=curl.get_all(targets, headers={}, settings=settings))
 
 
-def _kserve(s3: SeaweedFs, shelf: Shelf) -> Peer:
-    uris = [uri.replace("s3a://", "s3://") for uri in shelf.uris]
+def _kserve(s3: SeaweedFs, names: Sequence[str]) -> Peer:
+    # A folder is one URI, whose files come several at a time; of many URIs one comes after the other.
+    only = names[0] if len(names) == 1 else ""
     return Peer(
-        name="kserve", command=program(environment(KSERVE), "kserve"), task={"uris": uris},
+        name="kserve", command=program(environment(KSERVE), "kserve"), task={"uris": [f"s3://{_BUCKET}/{_FOLDER}{only}"]},
         environment={**_keys(s3), "AWS_ENDPOINT_URL": s3.url},
     )  # fmt: skip
 
 
 def _presigned(client: Any, name: str) -> str:
-    given = {"Bucket": _BUCKET, "Key": name}
+    given = {"Bucket": _BUCKET, "Key": _FOLDER + name}
     return str(client.generate_presigned_url("get_object", Params=given, ExpiresIn=_SIGNED_FOR))
 
 
 def _task(s3: SeaweedFs, names: Sequence[str]) -> dict[str, object]:
     return {
         "endpoint": s3.url, "region": _REGION, "key": s3.access_key, "secret": s3.secret_key, "bucket": _BUCKET,
-        "names": list(names),
+        "folder": _FOLDER, "names": list(names),
     }  # fmt: skip
 
 
