@@ -134,6 +134,19 @@ class DependencyUri:
             raise InvalidRequest(msg) from error
 
     @property
+    def object_name(self) -> str:
+        """All that follows the bucket and a slash, decoded once: the name of an object in a store without folders.
+
+        Raises:
+            InvalidRequest: it decodes to no UTF-8.
+        """
+        try:
+            return unquote(self.path.removeprefix("/"), errors="strict")
+        except UnicodeDecodeError as error:
+            msg = f"{self} names no object: it is no UTF-8"
+            raise InvalidRequest(msg) from error
+
+    @property
     def target(self) -> FileName:
         """The name under which the dependency appears in a pod: the fragment, or the file name without one."""
         return FileName(self.fragment) if self.fragment else self.name

@@ -5,7 +5,7 @@ download, and raises our errors only.  Retrying, digests, files and progress bel
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -88,6 +88,21 @@ class Reading(Protocol):
         Raises:
             SourceUnavailable: the bytes broke off before `stop`.
         """
+
+
+class _NoBytes(msgspec.Struct, frozen=True, kw_only=True):
+    stat: Stat
+    start: int
+    stop: int
+    says_its_end: bool = True
+
+    def read_into(self, buffer: memoryview) -> int:  # noqa: ARG002 - there is nothing to put into it
+        return 0
+
+
+def no_bytes(stat: Stat, *, at: int) -> AbstractContextManager[Reading]:
+    """Return a reading of what lies behind the last byte, which is before position `at`."""
+    return nullcontext(_NoBytes(stat=stat, start=at, stop=at))
 
 
 class Source(Protocol):

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import trustme
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from resolver.resolve import resolve
 from resolver.settings import ResolveSettings
@@ -38,9 +37,9 @@ from tests.resolver.gcs import HASTY, anonymous, way_out
 from tests.resolver.google import Google, account_file
 from tests.services.connect_proxy import connect_proxy
 from tests.services.fake_gcs import FakeGcs, FakeGcsMissing, running_fake_gcs
-from tests.services.fault_plans import passing, rules, spoiling
+from tests.services.fault_plans import on_the_way_down
 from tests.services.fault_proxy import FaultProxy
-from tests.services.faults import Corrupt, Place, Rule, Way
+from tests.services.faults import Corrupt, Place, Rule
 from tests.services.nginx import NginxMissing, NginxTls, running_nginx
 
 pytestmark = pytest.mark.services
@@ -106,16 +105,7 @@ def test_bytes_that_are_always_spoilt_are_never_seen(proxy: FaultProxy, tmp_path
     assert not (tmp_path / "70000.jar").exists()
 
 
-@given(
-    plan=st.lists(
-        st.one_of(
-            rules(passing(size=70_000, ways=[Way.DOWN]), paths=PATHS),
-            rules(spoiling(size=70_000, ways=[Way.DOWN]), paths=PATHS, ever=True),
-        ),
-        min_size=1,
-        max_size=3,
-    )
-)
+@given(plan=on_the_way_down(size=70_000, paths=PATHS))
 @settings(max_examples=EXAMPLES // 2)
 def test_whatever_happens_on_the_way_what_is_seen_is_what_is_stored(proxy: FaultProxy, plan: Plan) -> None:
     with tempfile.TemporaryDirectory() as name:

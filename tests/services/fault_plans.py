@@ -98,3 +98,10 @@ def rules(
         skip=st.integers(0, 4),
         times=st.one_of(times, st.just(EVER)) if ever else times,
     )
+
+
+def on_the_way_down(*, size: int, paths: Sequence[str]) -> st.SearchStrategy[list[Rule]]:
+    """Draw a plan against whoever reads: passing faults, and spoiling ones that never end."""
+    some = rules(passing(size=size, ways=[Way.DOWN]), paths=paths)
+    ever = rules(spoiling(size=size, ways=[Way.DOWN]), paths=paths, ever=True)
+    return st.lists(st.one_of(some, ever), min_size=1, max_size=3)

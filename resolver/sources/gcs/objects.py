@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import msgspec
 
@@ -67,11 +67,7 @@ def object_of(uri: DependencyUri) -> GcsObject:
     if not _BUCKET.fullmatch(uri.authority or ""):
         msg = f"{uri} names no bucket of Google Cloud Storage; write gs://bucket/object"
         raise InvalidRequest(msg)
-    try:
-        name = unquote(uri.path.removeprefix("/"), errors="strict")
-    except UnicodeDecodeError as error:
-        msg = f"{uri} names no object: it is no UTF-8"
-        raise InvalidRequest(msg) from error
+    name = uri.object_name
     if name in {".", ".."}:  # which Google does not have either; in a path they would mean something else
         msg = f"{uri} names no object"
         raise InvalidRequest(msg)

@@ -6,13 +6,13 @@ bucket that keeps versions, read to its end.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from resolver.sources.base import Identified, Listed, Lists, Reading, Source, Stat, Version
+from resolver.sources.base import Identified, Listed, Lists, Reading, Source, Stat, Version, no_bytes
 from resolver.sources.gcs.api import GET_RIGHT, Api
 from resolver.sources.gcs.listing import listed
 from resolver.sources.gcs.objects import FIELDS, GcsObject, Metadata, is_as_stored, object_of, stat_of
@@ -89,20 +89,7 @@ class GcsSource:
         if stat.size != start:
             msg = f"{uri} was said to have nothing from byte {start} on, and to have {stat.size} bytes"
             raise SourceUnavailable(msg)
-        return nullcontext(_Nothing(stat=stat, start=start, stop=start))
-
-
-class _Nothing(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading of no bytes."""
-
-    stat: Stat
-    start: int
-    stop: int | None
-    says_its_end: bool = True
-
-    def read_into(self, buffer: memoryview) -> int:  # noqa: ARG002 - nothing is put into it
-        """Give nothing."""
-        return 0
+        return no_bytes(stat, at=start)
 
 
 def _object(uri: DependencyUri) -> GcsObject:

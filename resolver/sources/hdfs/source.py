@@ -6,12 +6,12 @@ So parts that were opened between two equal statuses are of that version.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from urllib.parse import unquote
 
 import msgspec
 
-from resolver.sources.base import Identified, Listed, Lists, Reading, Source, Stat, Version
+from resolver.sources.base import Identified, Listed, Lists, Reading, Source, Stat, Version, no_bytes
 from resolver.sources.hdfs.cluster import Cluster
 from resolver.sources.hdfs.folders import walk
 from resolver.sources.hdfs.nameservices import Nameservices
@@ -43,7 +43,7 @@ class HdfsSource:
         place = self._place(uri)
         status = place.status() if version is None else place.status_of(version)
         if 0 < status.length <= start:
-            return nullcontext(_Nothing(stat=status.stat, start=start, stop=start))
+            return no_bytes(status.stat, at=start)
         end = status.length if stop is None else min(stop, status.length)
         stat = place.stat_with_checksums(status) if version is None else status.stat
         answer = place.open(status, start=start, stop=end)
@@ -129,20 +129,6 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     def changed(self) -> SourceChanged:
         """Return the error for a file that is not what it was; of one that is being written nobody knows the size."""
         return SourceChanged(f"{self.name} changed while it was downloaded, or is still being written")
-
-
-class _Nothing(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading of no bytes: from behind the last one."""
-
-    stat: Stat
-    start: int
-    stop: int
-    says_its_end: bool = True
-
-    def read_into(self, buffer: memoryview) -> int:
-        """Give nothing."""
-        del buffer
-        return 0
 
 
 _a: type[Source] = HdfsSource

@@ -52,12 +52,7 @@ def object_of(uri: DependencyUri) -> S3Object:
     if bucket.endswith(_DIRECTORY):
         msg = f"{uri} is in a directory bucket (S3 Express), which is not supported"
         raise InvalidRequest(msg)
-    try:
-        key = unquote(uri.path.removeprefix("/"), errors="strict")
-    except UnicodeDecodeError as error:
-        msg = f"{uri} names no object: it is no UTF-8"
-        raise InvalidRequest(msg) from error
-    return S3Object(bucket=bucket, key=key, version_id=_version_id(uri))
+    return S3Object(bucket=bucket, key=uri.object_name, version_id=_version_id(uri))
 
 
 def uri_of(key: str, *, like: DependencyUri) -> DependencyUri:

@@ -1,13 +1,13 @@
 """The source for S3: stat by HEAD, bytes by ranged GET with If-Match on every part, listings by pages."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from resolver.sources.base import Checksum, Identified, Listed, Lists, Reading, Source, Stat, Version
+from resolver.sources.base import Checksum, Identified, Listed, Lists, Reading, Source, Stat, Version, no_bytes
 from resolver.sources.outside import Outside
 from resolver.sources.ranged import HttpReading, read_range, refused, size_of
 from resolver.sources.s3.asking import Asking, Question
@@ -64,7 +64,7 @@ class S3Source:
             stat = self.stat(uri)
             if stat.size is None or start < stat.size:
                 raise
-            return nullcontext(_NoBytes(stat=stat, start=stat.size, stop=stat.size))
+            return no_bytes(stat, at=stat.size)
         return msgspec.structs.replace(reading, stat=_stat_of_reading(reading))
 
     def list(self, uri: DependencyUri, *, deep: bool) -> Iterator[Listed]:
@@ -89,18 +89,6 @@ class S3Source:
         query = {"partNumber": str(number)}
         with self._asking.open(msgspec.structs.replace(question, query=query, headers=tag)) as answer:
             return size_of(answer) if answer.status == _PARTIAL else None
-
-
-class _NoBytes(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies behind the last byte."""
-
-    stat: Stat
-    start: int
-    stop: int
-    says_its_end: bool = True
-
-    def read_into(self, buffer: memoryview) -> int:  # noqa: ARG002 - there is nothing to put into it
-        return 0
 
 
 def _stat_of_reading(reading: HttpReading) -> Stat:

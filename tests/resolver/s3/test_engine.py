@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from resolver.resolve import resolve
 from resolver.settings import ResolveSettings
@@ -27,9 +26,9 @@ from tests.end_to_end.faulted import SHORT, SMALL_PARTS, Plan, Tree, tree_of
 from tests.resolver.s3.by_hand import entry
 from tests.resolver.s3.conftest import BUCKET
 from tests.resolver.s3.served import HASTY, reached, way_out, write_key
-from tests.services.fault_plans import passing, rules, spoiling
+from tests.services.fault_plans import on_the_way_down
 from tests.services.fault_proxy import FaultProxy
-from tests.services.faults import Corrupt, Place, Rule, Stall, Way
+from tests.services.faults import Corrupt, Place, Rule, Stall
 from tests.services.seaweedfs import SeaweedFs
 
 pytestmark = pytest.mark.services
@@ -193,16 +192,7 @@ def test_bytes_of_an_object_in_parts_that_are_always_spoilt_are_never_seen(
     assert jars(tmp_path) == {in_parts: (0o644, PARTS)}
 
 
-@given(
-    plan=st.lists(
-        st.one_of(
-            rules(passing(size=70_000, ways=[Way.DOWN]), paths=PATHS),
-            rules(spoiling(size=70_000, ways=[Way.DOWN]), paths=PATHS, ever=True),
-        ),
-        min_size=1,
-        max_size=3,
-    )
-)
+@given(plan=on_the_way_down(size=70_000, paths=PATHS))
 @settings(max_examples=EXAMPLES // 2)
 def test_whatever_happens_on_the_way_what_is_seen_is_what_is_stored(proxy: FaultProxy, keys: Path, plan: Plan) -> None:
     with tempfile.TemporaryDirectory() as name:
