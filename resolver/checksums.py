@@ -1,9 +1,9 @@
 """Checksums: which one of a file is computed, and whether it is the one that was promised.
 
 A SHA-256 that somebody promised (the manifest, or the source) proves the bytes, and nothing else is looked at.  Without
-one, the cheapest checksum that the source states is verified.  SHA-256 is computed besides only for callers that want
-to know it, and where a source states nothing, so that a second run can tell that a file is still what was downloaded.
-Why: docs/decisions/0043-checksums.md.
+one, the cheapest checksum that the source states is verified.  Where it states nothing, a CRC is computed, so that a
+second run can tell that a file is still what was downloaded.  SHA-256 is computed besides only for callers that want to
+know it.  Why: docs/decisions/0043-checksums-of-sources.md.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         digest: whether SHA-256 is computed.
         expected: what it has to be, if anybody said so.
-        checksum: a checksum of the source that is computed and compared.
+        checksum: one that is computed, and compared with its value where the source states one.
     """
 
     digest: bool
@@ -56,7 +56,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         if self.expected is not None and sums.digest != self.expected:
             msg = f"{name} has {sums.digest}, expected {self.expected}"
             raise DigestMismatch(msg)
-        if self.checksum is not None and sums.checksum != self.checksum:
+        if self.checksum is not None and self.checksum.value and sums.checksum != self.checksum:
             found, stated = (one.value.hex() if one else "none" for one in (sums.checksum, self.checksum))
             msg = f"{name} has {self.checksum.algorithm} {found}, but the source states {stated}"
             raise DigestMismatch(msg)
@@ -65,8 +65,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 def check_for(stat: Stat, *, digest: Digest | None = None, wanted: bool = False) -> Check:
     """Decide; `digest` is the manifest's, `wanted` whether the caller wants to know the digest anyway."""
     expected = digest or stat.digest
-    checksum = None if expected is not None else cheapest(stat.checksums, size=stat.size)
-    return Check(digest=wanted or checksum is None, expected=expected, checksum=checksum)
+    if expected is not None:
+        return Check(digest=True, expected=expected)
+    stated = cheapest(stat.checksums, size=stat.size)
+    if stated is None and wanted:
+        return Check(digest=True)
+    return Check(digest=wanted, checksum=stated or _own())
+
+
+def _own() -> Checksum:
+    """Return what is computed where nothing is stated: the fastest that can be put together from parts."""
+    return Checksum(algorithm="crc32" if crc32c() is None else "crc32c", value=b"")
 
 
 def cheapest(checksums: Iterable[Checksum], *, size: int | None) -> Checksum | None:

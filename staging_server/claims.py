@@ -45,8 +45,9 @@ class Reason:
 def reasons_of(facts: Facts, policy: Policy, now: datetime) -> Iterator[Reason]:
     """Yield every claim that can be, whether it holds or not."""
     claimed = facts.pods.was_there or (facts.owner is not None and facts.owner.was_there)
+    in_doubt = not facts.pods.was_there and facts.owner is not None and facts.owner.is_in_doubt
     yield _timed("age", facts.created_at + policy.min_age, now, lambda: f"the minimum age{policy.by('min_age')}")
-    if not claimed:
+    if not claimed or in_doubt:
         yield _time_to_live(facts, policy, now)
     if facts.owner is not None:
         yield _owner(facts.owner, now)

@@ -46,9 +46,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner(Observed):
-    """The object that a bundle is bound to."""
+    """The object that a bundle is bound to.
+
+    `is_in_doubt` says that what was seen may have been another one that had its name: the bundle may be unclaimed yet.
+    """
 
     reference: OwnerReference
+    is_in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,9 @@ came back.  So an absence counts in two steps, at least `CONFIRM_AFTER` apart:
       └────────────┴────────────────┴── seen again: as if nothing had happened
 
 What Kubernetes shows as finished for good needs no second look: that is an answer, and not the lack of one.
+An owner that was named without its uid is known by the uid of what had its name first.  What a watch that is behind
+shows may be the object that had the name before; so a uid that was learned a short while ago is forgotten again when
+its object is gone, and whoever has the name then is the owner.
 What it did not clearly answer teaches nothing, and leaves the history as it is.
 """
 
@@ -21,6 +24,10 @@ CONFIRM_AFTER: Final = timedelta(seconds=60)
 """Time between a first absence and the beginning of the list that confirms it: an API server whose cache is behind by
 more than this is not fit for work anyway."""
 
+_LEARNED_LATELY: Final = timedelta(minutes=10)
+"""Time within which a uid may be that of an object that was gone when the owner was named: more than a watch and its
+next list are ever behind."""
+
 _SEEN_AGAIN: Final = timedelta(hours=1)
 """`last_seen` is for people; written at most this often, so that looking at what lives costs no writes."""
 
@@ -31,7 +38,7 @@ class History:
 
     Attributes:
         uid: of an owner, learned when it was first seen.
-        first_seen: when it was first there.
+        first_seen: when it was first there, and its uid learned.
         last_seen: when it was last there, to the hour.
         absent_since: when it was first missed, after it had been there.
         ended_at: when it finished for good, or was first missed if that is confirmed.
@@ -49,6 +56,12 @@ class History:
         return self.first_seen is not None and self.ended_at is None
 
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether what was seen of an owner may have been another object: it is gone, and its uid was forgotten."""
+        return self.first_seen is not None and self.uid is None
+
+
 NOTHING: Final = History()
 """Of what was never seen."""
 
@@ -64,17 +77,27 @@ def learn(history: History, sight: Sight, now: datetime, *, made_at: datetime | 
             return history
         case Seen.ALIVE:
             return _there(history, sight, now)
+        case Seen.FINISHED if _is_of_before(history, sight, made_at):
+            return history
         case Seen.FINISHED:
-            return history if _is_of_before(history, sight, made_at) else _finished(history, sight, now)
+            after = _finished(history, sight, now)
         case Seen.ABSENT:
-            return _absent(history, sight, now)
+            after = _absent(history, sight, now)
+    is_over = after is not history and made_at is not None
+    return replace(after, uid=None) if is_over and _was_learned_lately(history, now) else after
+
+
+def _was_learned_lately(history: History, now: datetime) -> bool:
+    return history.first_seen is None or now - history.first_seen < _LEARNED_LATELY
 
 
 def _there(history: History, sight: Sight, now: datetime) -> History:
     returned = history.absent_since is not None or history.ended_at is not None
     if not returned and history.last_seen is not None and now - history.last_seen < _SEEN_AGAIN:
         return history
-    return History(uid=history.uid or sight.uid, first_seen=history.first_seen or now, last_seen=now)
+    is_learned = history.uid is None and sight.uid is not None
+    first_seen = now if is_learned or history.first_seen is None else history.first_seen
+    return History(uid=history.uid or sight.uid, first_seen=first_seen, last_seen=now)
 
 
 def _is_of_before(history: History, sight: Sight, made_at: datetime | None) -> bool:

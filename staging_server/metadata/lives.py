@@ -77,7 +77,7 @@ def remembered(row: AnyRow) -> Facts:
     """Return what retention has to know, as of the last look; `row` has `rows.COLUMNS`."""
     known = histories_of(row)
     reference = owner_of(row)
-    owner = None if reference is None else Owner(reference=reference, **_as_remembered(known.owner))
+    owner = None if reference is None else _owner(reference, known.owner, _as_remembered(known.owner))
     return _facts(row, owner=owner, pods=Pods(**_as_remembered(known.pods)))
 
 
@@ -92,7 +92,7 @@ def judge(row: AnyRow, tenant: Tenant, *, sights: Sights, policy: Policy, now: d
         shown = _sight_of_owner(reference, known.owner, tenant, sights)
         made_at = moment_of(row.created_at) if reference.uid is None else None
         owner = learn(known.owner, shown, now, made_at=made_at)
-        seen_owner = Owner(reference=reference, **_with_sight(owner, shown))
+        seen_owner = _owner(reference, owner, _with_sight(owner, shown))
     facts = _facts(row, owner=seen_owner, pods=seen_pods)
     return Judgement(histories=Histories(owner=owner, pods=pods), decision=decide(facts, policy, now))
 
@@ -202,6 +202,10 @@ def _sight_of_owner(reference: OwnerReference, known: History, tenant: Tenant, s
             api_version=reference.api_version, kind=reference.kind, name=reference.name, uid=known.uid
         )
     return sights.owner(tenant, reference)
+
+
+def _owner(reference: OwnerReference, known: History, observed: _Observed) -> Owner:
+    return Owner(reference=reference, is_in_doubt=reference.uid is None and known.is_in_doubt, **observed)
 
 
 def _as_remembered(known: History) -> _Observed:

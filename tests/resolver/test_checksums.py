@@ -203,10 +203,14 @@ def test_whoever_wants_digests_gets_them_and_the_checksum_is_verified_too(
 @pytest.mark.parametrize(
     "checksums", [(), (stated("crc32", b"abc", parts=(1, 2)),)], ids=["nothing", "parts of another file"]
 )
-def test_without_a_checksum_that_can_be_verified_the_digest_is_computed(
+def test_without_a_checksum_that_can_be_verified_a_second_run_still_knows_what_it_brought(
     volume: Volume, checksums: tuple[Checksum, ...]
 ) -> None:
-    assert volume.bring(volume.source(*checksums)).digest == Digest.of(CONTENT)
+    source = volume.source(*checksums)
+    assert volume.bring(source).digest is None
+    assert volume.bring(source).reused
+    (volume.folder / "a.jar").write_bytes(bytes(reversed(CONTENT)))
+    assert not volume.bring(source).reused
 
 
 def test_the_cheapest_checksum_is_chosen() -> None:
@@ -222,7 +226,7 @@ def test_without_google_crc32c_its_checksum_is_as_if_not_stated(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
     both = Stat(size=len(CONTENT), checksums=(stated("crc32c"), stated("md5")))
     assert check_for(both).checksum == stated("md5")
-    assert check_for(Stat(size=len(CONTENT), checksums=(stated("crc32c"),))).digest
+    assert check_for(Stat(size=len(CONTENT), checksums=(stated("crc32c"),))) == check_for(Stat(size=len(CONTENT)))
 
 
 def test_the_digest_of_the_source_counts_more_than_its_checksums(volume: Volume) -> None:

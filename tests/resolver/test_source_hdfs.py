@@ -276,7 +276,7 @@ def test_with_a_known_authority_everything_goes_over_tls(served: ServedByHdfs, t
     uri = DependencyUri.parse(f"swebhdfs://127.0.0.1:{nginx.port}{served.path}/a.jar")
     with way_out(HdfsSources(user="alice"), http=msgspec.structs.replace(HASTY, ca_file=ca_file)) as out:
         assert read(HdfsSource(out), uri) == CONTENT
-    assert f"GET /dn/webhdfs/v1{served.path}/a.jar?op=OPEN" in nginx.access_log.read_text()
+    assert f"GET /dn/webhdfs/v1{served.path}/a.jar?op=OPEN" in nginx.logged()
 
 
 def test_an_unknown_authority_is_not_trusted(served: ServedByHdfs, tls_front: tuple[Nginx, str]) -> None:
@@ -301,7 +301,7 @@ def test_a_proxy_is_used_for_both_servers(served: ServedByHdfs, front: Nginx) ->
     http = msgspec.structs.replace(HASTY, proxies={"http": front.url})
     with way_out(named(served.hadoop, urls=urls), http=http) as out:
         assert read(HdfsSource(out), served.uri("a.jar")) == CONTENT
-    assert f"GET http://namenode.example:9870/dn/webhdfs/v1{served.path}/a.jar?op=OPEN" in front.access_log.read_text()
+    assert f"GET http://namenode.example:9870/dn/webhdfs/v1{served.path}/a.jar?op=OPEN" in front.logged()
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ The caller gives the `location` blocks; everything nginx writes stays in the cal
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,7 @@ _PACKAGES: Final = ("nginx", "nginx-common")
 _STARTED_WITHIN: Final = 20.0
 """Seconds; nginx itself needs 50 ms, a busy machine more."""
 _STOPPED_WITHIN: Final = 10.0
+_LOGGED_WITHIN: Final = 20.0
 
 _CONFIGURATION: Final = """
 daemon off;
@@ -85,6 +89,28 @@ class Nginx:
     def url(self) -> str:
         """Where the root of the server is."""
         return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def logged(self) -> str:
+        """Return the access log with a line for each request that was answered before; of one worker only.
+
+        A line is written after its answer was sent.  So one more request is made, and its line waited for.
+        """
+        mark = f"/mark-{uuid.uuid4().hex}"
+        with closing(self._connection()) as connection:
+            connection.request("HEAD", mark)
+            connection.getresponse().read()
+        deadline = time.monotonic() + _LOGGED_WITHIN
+        while mark not in (text := self.access_log.read_text()):
+            if time.monotonic() > deadline:
+                raise AssertionError(text)
+            time.sleep(0.01)
+        return "".join(line for line in text.splitlines(keepends=True) if "/mark-" not in line)
+
+    def _connection(self) -> HTTPConnection:
+        if self.scheme == "http":
+            return HTTPConnection("127.0.0.1", self.port, timeout=_LOGGED_WITHIN)
+        unchecked = ssl._create_unverified_context()  # noqa: S323 - only its log is asked for
+        return HTTPSConnection("127.0.0.1", self.port, timeout=_LOGGED_WITHIN, context=unchecked)
 
 
 def find_nginx() -> Path | None:

@@ -55,7 +55,6 @@ class Cluster:
         self._uids = 0
         self.now = State(at=clock())
         self._past = [self.now]
-        self._gone: dict[tuple[str, OwnerReference], datetime] = {}
         for name in namespaces:
             self._set(namespaces={**self.now.namespaces, name: self._uid("ns")})
 
@@ -92,15 +91,7 @@ class Cluster:
         """Return how it was then, as far back as anybody may ask."""
         return next((state for state in reversed(self._past) if state.at <= moment), self._past[0])
 
-    def was_another(self, key: tuple[str, OwnerReference]) -> bool:
-        """Tell whether an object that is gone had this owner's name so lately that a watch may still show it."""
-        return key in self._gone and self.clock() - self._gone[key] < LATE + SILENCE + STALE
-
     def _set(self, **fields: Mapping[Any, Any]) -> None:
-        for key, thing in self.now.owners.items():
-            other = fields.get("owners", self.now.owners).get(key)
-            if other is None or other.uid != thing.uid:
-                self._gone[key] = self.clock()
         changed = {name: MappingProxyType(value) for name, value in fields.items()}
         self.now = replace(self.now, at=self.clock(), **changed)
         oldest = self.as_of(self.clock() - STALE)

@@ -85,4 +85,23 @@ def test_an_object_that_finished_before_the_bundle_was_made_is_not_its_owner() -
     yesterday = Sight(seen=Seen.FINISHED, uid="old", since=NOW - SECOND)
     assert learn(NOTHING, yesterday, NOW, made_at=NOW) is NOTHING
     assert learn(NOTHING, yesterday, NOW).uid == "old"
-    assert learn(NOTHING, Sight(seen=Seen.FINISHED, uid="new", since=NOW), NOW, made_at=NOW).uid == "new"
+    assert learn(NOTHING, Sight(seen=Seen.FINISHED, uid="new", since=NOW), NOW, made_at=NOW).ended_at == NOW
+
+
+@pytest.mark.parametrize("end", [Sight(seen=Seen.FINISHED, uid="u1", since=NOW), absent(NOW)])
+def test_an_object_that_ends_soon_after_it_was_seen_may_not_have_been_the_owner_that_was_named(end: Sight) -> None:
+    made_at = NOW - 5 * MINUTE
+    seen = learn(NOTHING, ALIVE, NOW - MINUTE, made_at=made_at)
+    over = learn(seen, end, NOW, made_at=made_at)
+    assert over.is_in_doubt
+    returned = learn(over, Sight(seen=Seen.ALIVE, uid="u2"), NOW + MINUTE, made_at=made_at)
+    assert (returned.uid, returned.claims, returned.is_in_doubt) == ("u2", True, False)
+
+
+@pytest.mark.parametrize(("age", "made_at"), [(11 * MINUTE, NOW - HOUR), (MINUTE, None)])
+def test_an_object_that_was_there_for_long_or_was_named_by_its_uid_was_the_owner(
+    age: timedelta, made_at: datetime | None
+) -> None:
+    seen = learn(NOTHING, ALIVE, NOW - age, made_at=made_at)
+    over = learn(seen, absent(NOW), NOW, made_at=made_at)
+    assert (over.uid, over.is_in_doubt) == ("u1", False)

@@ -75,6 +75,9 @@ MOST_LEASED: Final = 91 * MINUTE
 SETTLED: Final = 3 * MINUTE
 """Sweeps until what a list shows is learned, or an end is confirmed."""
 
+LEARNED: Final = 10 * MINUTE
+"""Time after which an object that was seen surely is the owner that was named without its uid."""
+
 HEALED: Final = 4 * MINUTE
 """Sweeps and a list until a bundle that is over is gone, once everything answers: what docs/operating.md promises."""
 
@@ -86,8 +89,6 @@ class Known:
     `candidates` are uids of the objects that have had the owner's name since it was named.  Only the first one surely
     is the owner: whoever did not see it may take the next one for it.  `is_seen` is set when sweeps must have learned
     of a live owner or pod, and `is_owned` when it was the owner: then no other object of its name can be it.
-    `is_in_doubt` is set when the name was that of another object a moment before the owner was named: who watches with
-    a delay may take that one for the owner (decision 0034).
     `is_bound_late` is set when the owner had finished before it was named: then the bundle may be over at once.
     """
 
@@ -97,7 +98,6 @@ class Known:
     owner: OwnerReference | None = None
     named_at: datetime | None = None
     candidates: list[str] = field(default_factory=list)
-    is_in_doubt: bool = False
     is_owned: bool = False
     is_seen: bool = False
     is_open: bool = False
@@ -234,7 +234,7 @@ class Story:
         wanted = self._write(create_bundles, row).wanted
         self.known[bundle] = Known(
             tenant=tenant, created_at=now, last_activity_at=now, owner=owner, named_at=now if owner else None,
-            is_open=bool(wanted), is_in_doubt=self._is_in_doubt(tenant.namespace, owner),
+            is_open=bool(wanted),
         )  # fmt: skip
         self.bytes.created(bundle, tenant, frozenset(file.digest for file in row.files), wanted=wanted)
         self._notice()
@@ -254,10 +254,6 @@ class Story:
             owner = self._reference(known.tenant.namespace, much)
             self._write(one_by_one(changes.bind), (self._change(bundle), owner))
             known.owner, known.named_at, known.candidates, known.is_owned = owner, self.clock(), [], False
-            known.is_in_doubt = self._is_in_doubt(known.tenant.namespace, owner)
-
-    def _is_in_doubt(self, namespace: str, owner: OwnerReference | None) -> bool:
-        return owner is not None and owner.uid is None and self.cluster.was_another((namespace, _name(owner)))
 
     def read(self, which: int, much: int) -> None:
         for bundle, known in self._some(which):
@@ -422,7 +418,7 @@ class Story:
     def _owner_object(self, known: Known) -> Thing | None:
         """Return the object that surely is the owner, if it is there."""
         named = self._named(known)
-        is_sure = named is not None and not known.is_in_doubt and named.uid == known.candidates[0]
+        is_sure = named is not None and named.uid == known.candidates[0]
         return named if is_sure else None
 
     def _named(self, known: Known) -> Thing | None:
@@ -457,6 +453,7 @@ class Story:
         self.processes[0] = self._process()
         cast("Watch", self.processes[0].watch).list(stale=timedelta(0))
         self._sweep_for(SETTLED)
+        self._wait(LEARNED, 0)
         self._be_sure()
         self._end_some()
         self._sweep_for(SETTLED)
@@ -478,7 +475,7 @@ class Story:
         for bundle, known in self.known.items():
             named = self._named(known)
             if named is not None and named.finished_at is None and known.candidates == [named.uid]:
-                known.is_owned = not known.is_in_doubt
+                known.is_owned = True
             known.is_seen = known.is_owned or any(self._live(bundle, known))
 
     def _end_some(self) -> None:

@@ -87,14 +87,19 @@ def is_answer(call: Call) -> bool:
 
 
 def broken_promises(calls: Iterable[Call], *, disk: Disk) -> Iterator[str]:
-    """Yield what was in danger when an answer was given, or when the program ended."""
+    """Yield what was in danger when an answer was given, or when the program ended.
+
+    Up to the first 201 there are only probes, which promise nothing, while the server starts and writes by itself.
+    """
     ending: list[Call] = []
+    promising = False
     for call in calls:
         # What has ended before this one begins has taken effect.
         for earlier in [earlier for earlier in ending if earlier.ended < call.begun]:
             disk.take(earlier)
             ending.remove(earlier)
-        if is_answer(call) or call.name == "exit_group":
+        promising |= call.text.startswith("HTTP/1.1 201")
+        if (promising and is_answer(call)) or call.name == "exit_group":
             what = call.text[:24] or "the end"
             yield from (f"at {what!r}: {danger}" for danger in disk.in_danger())
         ending.append(call)

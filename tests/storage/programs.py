@@ -33,7 +33,7 @@ class Traced(Place):
         prefix = trace.command(self.output) if self.traced else []
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*prefix, str(Path(sys.executable).parent / "spark-staging-server"), "serve"],
+                [*prefix, sys.executable, "-m", "tests.storage.by_request_only", "serve"],
                 env=environment_of(self.data, port=self.port), stdout=log, stderr=log,
             )  # fmt: skip
         deadline = monotonic() + _PATIENCE

@@ -57,7 +57,7 @@ class Web:
 
     def requests(self, method: str) -> list[str]:
         """Return the paths of this test that were asked for by `method`."""
-        found = [line.split('"')[1].split() for line in self.plain.access_log.read_text().splitlines()]
+        found = [line.split('"')[1].split() for line in self.plain.logged().splitlines()]
         return [path for verb, path, *_ in found if verb == method and f"/{self.folder}/" in path]
 
 
