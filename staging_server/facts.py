@@ -49,10 +49,12 @@ class Owner(Observed):
     """The object that a bundle is bound to.
 
     `is_in_doubt` says that what was seen may have been another one that had its name: the bundle may be unclaimed yet.
+    `sure_at` is when seeing it once more makes sure that it is the one; None when it is.
     """
 
     reference: OwnerReference
     is_in_doubt: bool = False
+    sure_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ came back.  So an absence counts in two steps, at least `CONFIRM_AFTER` apart:
 
 What Kubernetes shows as finished for good needs no second look: that is an answer, and not the lack of one.
 An owner that was named without its uid is known by the uid of what had its name first.  What a watch that is behind
-shows may be the object that had the name before; so a uid that was learned a short while ago is forgotten again when
-its object is gone, and whoever has the name then is the owner.
+shows may be the object that had the name before; so a uid is forgotten again when its object is gone before it was seen
+for ten minutes, and whoever has the name then is the owner.
 What it did not clearly answer teaches nothing, and leaves the history as it is.
 """
 
@@ -24,9 +24,9 @@ CONFIRM_AFTER: Final = timedelta(seconds=60)
 """Time between a first absence and the beginning of the list that confirms it: an API server whose cache is behind by
 more than this is not fit for work anyway."""
 
-_LEARNED_LATELY: Final = timedelta(minutes=10)
-"""Time within which a uid may be that of an object that was gone when the owner was named: more than a watch and its
-next list are ever behind."""
+_SURE_AFTER: Final = timedelta(minutes=10)
+"""Time for which an object has to be seen until its uid surely is that of the owner: more than a watch and its next
+list are ever behind."""
 
 _SEEN_AGAIN: Final = timedelta(hours=1)
 """`last_seen` is for people; written at most this often, so that looking at what lives costs no writes."""
@@ -55,6 +55,17 @@ class History:
         """Whether it was seen, and has not ended: then only an event can change it."""
         return self.first_seen is not None and self.ended_at is None
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether it was seen for so long that its uid is not that of an object that was gone when it was named."""
+        if self.first_seen is None or self.last_seen is None:
+            return False
+        return self.last_seen - self.first_seen >= _SURE_AFTER
+
+    @property
+    def sure_at(self) -> datetime | None:
+        """When being seen makes it sure; None when it is, or when nothing was seen."""
+        return None if self.first_seen is None or self.is_sure else self.first_seen + _SURE_AFTER
 
     @property
     def is_in_doubt(self) -> bool:
@@ -84,17 +95,15 @@ def learn(history: History, sight: Sight, now: datetime, *, made_at: datetime | 
         case Seen.ABSENT:
             after = _absent(history, sight, now)
     is_over = after is not history and made_at is not None
-    return replace(after, uid=None) if is_over and _was_learned_lately(history, now) else after
-
-
-def _was_learned_lately(history: History, now: datetime) -> bool:
-    return history.first_seen is None or now - history.first_seen < _LEARNED_LATELY
+    return replace(after, uid=None) if is_over and not history.is_sure else after
 
 
 def _there(history: History, sight: Sight, now: datetime) -> History:
     returned = history.absent_since is not None or history.ended_at is not None
     if not returned and history.last_seen is not None and now - history.last_seen < _SEEN_AGAIN:
-        return history
+        makes_sure = not history.is_sure and replace(history, last_seen=now).is_sure
+        if not makes_sure:
+            return history
     is_learned = history.uid is None and sight.uid is not None
     first_seen = now if is_learned or history.first_seen is None else history.first_seen
     return History(uid=history.uid or sight.uid, first_seen=first_seen, last_seen=now)

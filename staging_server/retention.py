@@ -24,7 +24,7 @@ from datetime import datetime
 
 from staging_protocol.api.claims import Claim
 from staging_server.claims import KINDS, Reason, confirmation, reasons_of
-from staging_server.facts import Facts
+from staging_server.facts import Facts, Life
 from staging_server.policies import Policy
 
 
@@ -74,7 +74,7 @@ def decide(facts: Facts, policy: Policy, now: datetime) -> Decision:
     return Decision(
         keep=bool(holding),
         until=_latest([reason.until for reason in holding]),
-        look_at=_latest([reason.look_at for reason in holding]) if holding else now,
+        look_at=_earliest(_latest([reason.look_at for reason in holding]), _sure_at(facts)) if holding else now,
         list_after=_latest([reason.list_after for reason in holding]),
         _reasons=reasons,
     )
@@ -83,3 +83,12 @@ def decide(facts: Facts, policy: Policy, now: datetime) -> Decision:
 def _latest(moments: Sequence[datetime | None]) -> datetime | None:
     known = [moment for moment in moments if moment is not None]
     return max(known) if known and len(known) == len(moments) else None
+
+
+def _sure_at(facts: Facts) -> datetime | None:
+    """Return when an owner that lives has to be seen again, whatever else keeps the bundle."""
+    return facts.owner.sure_at if facts.owner is not None and facts.owner.life is Life.ALIVE else None
+
+
+def _earliest(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -205,7 +205,9 @@ def _sight_of_owner(reference: OwnerReference, known: History, tenant: Tenant, s
 
 
 def _owner(reference: OwnerReference, known: History, observed: _Observed) -> Owner:
-    return Owner(reference=reference, is_in_doubt=reference.uid is None and known.is_in_doubt, **observed)
+    if reference.uid is not None:
+        return Owner(reference=reference, **observed)
+    return Owner(reference=reference, is_in_doubt=known.is_in_doubt, sure_at=known.sure_at, **observed)
 
 
 def _as_remembered(known: History) -> _Observed:

@@ -98,10 +98,15 @@ def test_an_object_that_ends_soon_after_it_was_seen_may_not_have_been_the_owner_
     assert (returned.uid, returned.claims, returned.is_in_doubt) == ("u2", True, False)
 
 
-@pytest.mark.parametrize(("age", "made_at"), [(11 * MINUTE, NOW - HOUR), (MINUTE, None)])
-def test_an_object_that_was_there_for_long_or_was_named_by_its_uid_was_the_owner(
-    age: timedelta, made_at: datetime | None
+@pytest.mark.parametrize(("seen_for", "made_at"), [(10 * MINUTE, NOW - HOUR), (MINUTE, None)])
+def test_an_object_that_was_seen_for_long_or_was_named_by_its_uid_was_the_owner(
+    seen_for: timedelta, made_at: datetime | None
 ) -> None:
-    seen = learn(NOTHING, ALIVE, NOW - age, made_at=made_at)
-    over = learn(seen, absent(NOW), NOW, made_at=made_at)
+    first = learn(NOTHING, ALIVE, NOW - seen_for, made_at=made_at)
+    over = learn(learn(first, ALIVE, NOW, made_at=made_at), absent(NOW), NOW + HOUR, made_at=made_at)
     assert (over.uid, over.is_in_doubt) == ("u1", False)
+
+
+def test_an_absence_that_is_noticed_late_proves_nothing_of_what_was_seen_once() -> None:
+    first = learn(NOTHING, ALIVE, NOW, made_at=NOW)
+    assert learn(first, absent(NOW + HOUR), NOW + HOUR, made_at=NOW).is_in_doubt

@@ -454,6 +454,7 @@ class Story:
         cast("Watch", self.processes[0].watch).list(stale=timedelta(0))
         self._sweep_for(SETTLED)
         self._wait(LEARNED, 0)
+        self._sweep_for(SETTLED)
         self._be_sure()
         self._end_some()
         self._sweep_for(SETTLED)
