@@ -8,6 +8,7 @@
 #   make load        200 uploads and 1,000 reads at once, for minutes; memory and fairness
 #   make fuzz        every route and parser, for minutes         make crash    kill -9, thousands of times
 #   make retention-model   a million steps of pods, watches and crashes against retention
+#   make golden      what stock spark-submit makes, recorded anew (needs KUBEBUILDER_ASSETS and Java)
 #   make faults      a thousand examples of each property behind the fault proxy
 #
 # Paths are relative and unquoted on purpose: the folder may have any name.
@@ -19,7 +20,7 @@ TEST_PROCESSES ?= 2
 # A file stays on one worker: what its tests share is started once.
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-.PHONY: setup demo demo-kube test test-all test-kube lint format docs bench load fuzz crash faults retention-model lock ci clean
+.PHONY: setup demo demo-kube test test-all test-kube lint format docs bench load fuzz crash faults golden retention-model lock ci clean
 
 setup: .venv/complete
 
@@ -83,6 +84,9 @@ crash: setup
 STEPS ?= 1000000
 retention-model: setup
 	RETENTION_STEPS=$(STEPS) $(BIN)/python -m pytest -q tests/staging_server/test_retention_model.py
+
+golden: setup
+	$(BIN)/python -m tests.submission.differential.golden
 
 faults: setup
 	$(PYTEST) --hypothesis-profile=long tests/end_to_end/test_faults_*.py

@@ -18,6 +18,23 @@ CLIENT_PSS: Final = "client PSS, MiB"
 """Figures of the scenarios with remote dependencies."""
 
 
+STAGED: Final = "one jar of 1 MiB"
+NOTHING: Final = "nothing to stage"
+JOBS: Final = (STAGED, NOTHING)
+SPARKS: Final = ("4.3.0", "3.5.9")
+"""Jobs and peers of `submit`."""
+
+
+def faster(version: str, job: str) -> str:
+    """Return the figure of how many times faster we are than spark-submit of that version."""
+    return f"speed/spark-submit {version}, {job}"
+
+
+def cheaper(version: str, job: str) -> str:
+    """Return the figure of how many times less CPU we take."""
+    return f"CPU/spark-submit {version}, {job}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One figure of one scenario, the least or the most that it may be, and what keeps it from being better."""
@@ -156,6 +173,15 @@ TARGETS: Final = (
             text=f"start of the server from bind to ready with {bundles} bundles, ms", at_most=1000,
         )
         for name, bundles in (("retention", "100,000"), ("retention-million", "1,000,000"))
+    ),
+    *(
+        Target(
+            scenario="submit", figure=figure(version, job), text=f"submit, {job}, {what} spark-submit {version}",
+            at_least=5, bounded_by="start of Python, and the API server, whose part is the same for both",
+        )
+        for version in SPARKS
+        for job in JOBS
+        for figure, what in ((faster, "times faster than"), (cheaper, "times less CPU than"))
     ),
     *(Target(scenario=name, figure=SERVER_PSS, text=f"server's PSS in {name}, MiB", at_most=150) for name in _SERVED),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: settings, cli, http-api, errors and sources.
+"""Writes the pages that are made from the code: settings, cli, http-api, errors, sources, doctor and spark-keys.
 
 `python -m docs.generate` writes them, `--check` fails when one is not what the code says.
 """
@@ -14,7 +14,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 import init_container.settings
+from docs.doctor_page import doctor_page
 from docs.sources_page import sources_page
+from docs.spark_keys_page import spark_keys_page
 from staging_protocol.errors import ERRORS, TransientError
 from staging_server.cli import main as server
 from staging_server.openapi import markdown
@@ -135,6 +137,8 @@ PAGES: Final = {
     "http-api.md": http_api_page,
     "errors.md": errors_page,
     "sources.md": sources_page,
+    "doctor.md": doctor_page,
+    "spark-keys.md": spark_keys_page,
 }
 
 

@@ -93,14 +93,14 @@ class Connection:
         self._left = memoryview(data)[end + 4 :]
         return data[:end].decode("latin-1").split("\r\n")
 
-    def read_into(self, buffer: memoryview) -> int:
-        """Read some bytes; 0 at the end of the connection."""
+    def read_into(self, buffer: memoryview, *, whole: bool = True) -> int:
+        """Read some bytes; 0 at the end of the connection.  With `whole`, in clear text, as many as fit."""
         if count := min(len(self._left), len(buffer)):
             buffer[:count] = self._left[:count]
             self._left = self._left[count:]
             return count
         try:
-            return self._socket.recv_into(buffer, 0, self._flags)
+            return self._socket.recv_into(buffer, 0, self._flags if whole else 0)
         except BlockingIOError as error:
             raise _timed_out() from error
 

@@ -115,6 +115,13 @@ class DirectAnswer(http1.Answer):
         except OSError as error:
             raise unavailable(self._url, error) from error
 
+    def read_some(self, buffer: memoryview) -> int:
+        """Wait for some bytes."""
+        try:
+            return super().read_some(buffer)
+        except OSError as error:
+            raise unavailable(self._url, error) from error
+
     def close(self) -> None:
         """Give the connection back."""
         if not self._is_left:

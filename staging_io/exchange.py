@@ -1,14 +1,17 @@
 """What an HTTP exchange is to us: how to reach a peer, what it answers, and the error when it does not."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 from urllib.parse import SplitResult
 
 import msgspec
 
 from staging_protocol.errors import Denied, PeerNotTrusted, SourceUnavailable, StagingError, Unauthenticated
+
+if TYPE_CHECKING:
+    import ssl
 
 _PORTS: Final = {"http": 80, "https": 443}
 _ABOUT_US: Final = frozenset(
@@ -45,6 +48,9 @@ class Answer(Protocol):
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; less than its size, at last 0, means that the body ends, or broke off without a word."""
+
+    def read_some(self, buffer: memoryview) -> int:
+        """Wait for some bytes and put them into `buffer`; 0 means that the body is over.  For bodies that go on."""
 
     def close(self) -> None:
         """Give the connection back; a body that was not read to its end costs it.  Doing it again is harmless."""
@@ -89,6 +95,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
         user_agent: how the program names itself.
         client_pairs: what is shown to those who ask for a certificate, by `host:port`.
         admission: says where requests may go; None: everywhere.
+        tls: gives the TLS context for a URL, where `ca_file` and `client_pairs` do not say enough; None: they do.
     """
 
     connect_timeout: float = 10.0
@@ -100,6 +107,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str = "spark-staging"
     client_pairs: Mapping[str, ClientPair] = msgspec.field(default_factory=dict)
     admission: Admission | None = None
+    tls: "Callable[[SplitResult], ssl.SSLContext] | None" = None
 
 
 def authority_of(url: SplitResult) -> str:

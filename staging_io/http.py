@@ -91,6 +91,8 @@ class HttpClient:
             made.close()
 
     def _tls(self, url: SplitResult) -> "ssl.SSLContext":
+        if self._settings.tls is not None:
+            return self._settings.tls(url)
         if self._contexts is None:
             from staging_io.tls import TlsContexts  # 20 ms, for `ssl`
 

@@ -117,14 +117,26 @@ class Answer:
             raise BadAnswer(msg)
         return bytes(found)
 
-    def _some(self, buffer: memoryview) -> int:
+    def read_some(self, buffer: memoryview) -> int:
+        """Wait for some bytes and put them into `buffer`; 0 means that the body is over.
+
+        Raises:
+            BadAnswer: it ends before its announced size.
+        """
+        count = self._some(buffer, whole=False)
+        if not count and not self._over:
+            msg = f"the body broke off, {self._left} bytes before its end"
+            raise BadAnswer(msg)
+        return count
+
+    def _some(self, buffer: memoryview, *, whole: bool = True) -> int:
         if self._over or not buffer:
             return 0
         if self._chunked and not self._left:
             self._next_chunk()
             if self._over:
                 return 0
-        count = self._connection.read_into(buffer if self._left is None else buffer[: self._left])
+        count = self._connection.read_into(buffer if self._left is None else buffer[: self._left], whole=whole)
         if self._left is None:
             self._over = count == 0
             return count

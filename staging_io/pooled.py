@@ -103,6 +103,18 @@ class PooledAnswer:
             # ValueError: the size of a chunk is no number.
             raise unavailable(self._url, error) from error
 
+    def read_some(self, buffer: memoryview) -> int:
+        """Wait for some bytes; urllib3's own `read1` fills buffers of its own first."""
+        raw = self._answer._fp  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+        try:
+            found: bytes = raw.read1(len(buffer))
+        except (HTTPException, OSError, ValueError) as error:
+            raise unavailable(self._url, error) from error
+        if not found and raw.length:
+            raise unavailable(self._url, OSError(f"the body broke off, {raw.length} bytes before its end"))
+        buffer[: len(found)] = found
+        return len(found)
+
     def close(self) -> None:
         """Give the connection back when the answer was read to its end, else close it."""
         answer = self._answer

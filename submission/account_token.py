@@ -6,14 +6,12 @@ only.  Whoever has a kubeconfig can have one, whatever is in it, with the right 
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Lock
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from staging_io.bearers import Bearer
-from staging_protocol.errors import Unavailable
-from submission.kube_calls import ask
+from submission.kube.api import KubeApi
 
 _SECONDS: Final = 3600
 """What is asked for; the cluster may give more or less."""
@@ -26,10 +24,16 @@ class AccountToken:
     """Tokens of one account for one audience; the first is made when it is needed."""
 
     def __init__(
-        self, identity: Any, *, namespace: str, name: str, audience: str, clock: Callable[[], float] = time.monotonic
+        self,
+        connect: Callable[[], AbstractContextManager[KubeApi]],
+        *,
+        namespace: str,
+        name: str,
+        audience: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`identity` is that of who asks for the tokens, as `load_identity` returns it."""
-        self._identity = identity
+        """`connect` opens the cluster in which the account is, as who asks for its tokens."""
+        self._connect = connect
         self._namespace = namespace
         self._name = name
         self._audience = audience
@@ -57,40 +61,12 @@ class AccountToken:
             return self._text
 
     def _made(self) -> str:
-        from kubernetes import client
-
-        spec = {"audiences": [self._audience], "expirationSeconds": _SECONDS}
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        what = f"create a token of the service account {self._namespace}/{self._name}"
         asked_at = self._clock()
-        with client.ApiClient(self._identity) as api:
-            call = client.CoreV1Api(api).create_namespaced_service_account_token
-            answer = ask(what, call, self._name, self._namespace, request, address_from="the kubeconfig")
-        made = _read(answer)
+        with self._connect() as api:
+            made = api.token(self._name, namespace=self._namespace, audience=self._audience, seconds=_SECONDS)
         # By our own clock and the time that was granted: the clocks need not agree.
-        self._renew_at = asked_at + made.spec.expiration_seconds * _RENEWED_AFTER
-        return made.status.token
-
-
-class _Spec(msgspec.Struct, rename="camel"):
-    expiration_seconds: int
-
-
-class _Status(msgspec.Struct):
-    token: str
-
-
-class _Made(msgspec.Struct):
-    spec: _Spec
-    status: _Status
-
-
-def _read(answer: dict[str, Any]) -> _Made:
-    try:
-        return msgspec.convert(answer, _Made)
-    except msgspec.ValidationError as error:
-        msg = "what answers is no Kubernetes API: it makes no tokens; check the kubeconfig"
-        raise Unavailable(msg) from error
+        self._renew_at = asked_at + made.seconds * _RENEWED_AFTER
+        return made.text
 
 
 _: type[Bearer] = AccountToken

@@ -7,7 +7,6 @@ is data, standard error is chatter.  Exit codes are those of `staging_protocol.e
 import importlib
 import signal
 import sys
-from importlib.metadata import version
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -16,6 +15,12 @@ import click
 from staging_protocol.errors import ExitCode, Terminated
 
 _COMMANDS: Final = {
+    "submit": ("submission.commands.submit", "Submit a job to Kubernetes as spark-submit does, without a JVM."),
+    "explain": ("submission.commands.explain", "Say where each dependency comes from and goes to."),
+    "list": ("submission.commands.list", "List the jobs whose drivers are there."),
+    "status": ("submission.commands.status", "Say what jobs are doing, or how they ended."),
+    "logs": ("submission.commands.logs", "Print the log of a job's driver, or of one of its executors."),
+    "kill": ("submission.commands.kill", "End jobs."),
     "stage": ("submission.commands.stage", "Stage local dependencies and print the bundle."),
     "template": ("submission.commands.template", "Stage, and write pod templates and --conf lines for spark-submit."),
     "run": ("submission.commands.run", "Stage what a spark-submit command names, and run it."),
@@ -24,6 +29,7 @@ _COMMANDS: Final = {
     "lock": ("submission.commands.lock", "Write down what each dependency is into deps.lock.json."),
     "verify": ("submission.commands.verify", "Say whether everything is still as it was locked."),
     "diff": ("submission.commands.diff", "Show what is different between locks, or a lock and what is there."),
+    "doctor": ("submission.commands.doctor", "Say whether everything is there that a job needs, and what to do."),
     "resolve": ("submission.commands.resolve", "Download what a manifest names into a folder."),
 }
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
@@ -52,6 +58,8 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's call
     if value:
+        from importlib.metadata import version  # 20 ms
+
         click.echo(f"spark-staging {version('spark-staging')}")
         ctx.exit()
 

@@ -3,20 +3,17 @@
 Only their metadata is asked for, so that no token comes here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from staging_protocol import pod_contract
 from staging_protocol.errors import InvalidRequest, NotFound
 from staging_protocol.tokens import BundleId
-from submission.kube_calls import ask
-from submission.kube_identity import load_identity
-
-_PAGE: Final = 500
-_METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
-_ADDRESS: Final = "the kubeconfig"
+from submission.kube.api import KubeApi
+from submission.kube.connect import kube_api
+from submission.kube.resources import SECRETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,41 +38,21 @@ class LabelledSecret:
 class LabelledSecrets:
     """Those of one namespace, or of all."""
 
-    def __init__(self, api: Any, *, namespace: str | None) -> None:
+    def __init__(self, api: KubeApi, *, namespace: str | None) -> None:
         self._api = api
         self._namespace = namespace
 
     def found(self) -> Iterator[LabelledSecret]:
         """Yield them, page by page; what only looks like one of ours is left out."""
-        cursor: str | None = None
-        while True:
-            page = self._page(cursor)
-            for item in page.get("items") or []:
-                secret = _ours(item.get("metadata") or {})
-                if secret is not None:
-                    yield secret
-            cursor = (page.get("metadata") or {}).get("continue")
-            if not cursor:
-                return
+        for metadata in self._api.each_metadata(SECRETS, namespace=self._namespace, labels=pod_contract.LABEL):
+            secret = _ours(metadata)
+            if secret is not None:
+                yield secret
 
     def delete(self, secret: LabelledSecret) -> None:
         """Delete it, if it is still the same."""
-        what = f"delete secrets in namespace {secret.namespace}"
-        options = {"preconditions": {"uid": secret.uid}}
         with suppress(NotFound):
-            ask(
-                what, self._api.delete_namespaced_secret, secret.name, secret.namespace,
-                body=options, address_from=_ADDRESS,
-            )  # fmt: skip
-
-    def _page(self, cursor: str | None) -> dict[str, Any]:
-        where = "all namespaces" if self._namespace is None else f"namespace {self._namespace}"
-        arguments = () if self._namespace is None else (self._namespace,)
-        call = self._api.list_namespaced_secret if arguments else self._api.list_secret_for_all_namespaces
-        return ask(
-            f"list secrets in {where}", call, *arguments, address_from=_ADDRESS,
-            label_selector=pod_contract.LABEL, limit=_PAGE, _continue=cursor, _headers=_METADATA,
-        )  # fmt: skip
+            self._api.delete(SECRETS, secret.name, namespace=secret.namespace, uid=secret.uid)
 
 
 def _ours(metadata: dict[str, Any]) -> LabelledSecret | None:
@@ -96,14 +73,21 @@ def _ours(metadata: dict[str, Any]) -> LabelledSecret | None:
 
 @contextmanager
 def labelled_secrets(
-    *, kubeconfig: str | None, context: str | None, namespace: str | None
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    namespace: str | None,
+    retry_seconds: float,
+    notice: Callable[[str], None],
 ) -> Iterator[LabelledSecrets]:
     """Yield the Secrets of the cluster that kubectl would talk to; `namespace` None means all.
+
+    `notice` is told why a call is tried again, for up to `retry_seconds`.
 
     Raises:
         InvalidRequest: there is no usable kubeconfig.
     """
-    from kubernetes import client
-
-    with client.ApiClient(load_identity(kubeconfig=kubeconfig, context=context)) as api:
-        yield LabelledSecrets(client.CoreV1Api(api), namespace=namespace)
+    with kube_api(
+        kubeconfig=kubeconfig, context=context, master=None, retry_seconds=retry_seconds, notice=notice
+    ) as api:
+        yield LabelledSecrets(api, namespace=namespace)

@@ -1,6 +1,6 @@
 """Who the submitter is to a server, when no token of it is given: nobody, until the server asks who.
 
-    answered without credentials            → a server on this machine; Kubernetes is neither asked nor imported
+    answered without credentials            → a server on this machine; Kubernetes is not asked
     401, and `/v1/info` says `kubernetes`   → the identity that kubectl has:
         --service-account NAME    a token made for the server (`account_token`), whatever the kubeconfig has
         a token, a login program  that token, where the server takes what is for the API server; over TLS only
@@ -9,9 +9,8 @@
 An account is named for a server that asks, so its token is made at once, for the usual audience.
 """
 
-from collections.abc import Callable
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urlsplit
 
 from staging_io.bearers import Bearer
@@ -22,8 +21,12 @@ from staging_protocol.pod_contract import TOKEN_AUDIENCE
 from submission.settings import DEFAULT_NAMESPACE, Settings, kubeconfig
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from staging_protocol.api.info import Info
     from submission.account_token import AccountToken
+    from submission.kube.api import KubeApi
+    from submission.kube.identity import Identity
 
 _KUBERNETES: Final = "kubernetes"
 _WHAT_TO_DO: Final = (
@@ -76,7 +79,7 @@ class Login:
             return None
         if account is not None:
             return self._account(audience)
-        found = ApiServerToken(self._load)
+        found = ApiServerToken(self._kubeconfigs())
         if not found.is_there:
             _say_no(found.why_not, audience=audience)
         if not info.api_server_tokens:
@@ -97,21 +100,27 @@ class Login:
         settings = self._settings
         namespace, _, name = (settings.service_account or "").rpartition("/")
         namespace = namespace or settings.namespace or DEFAULT_NAMESPACE
-        return AccountToken(self._load(), namespace=namespace, name=name, audience=audience)
+        return AccountToken(self._cluster, namespace=namespace, name=name, audience=audience)
 
-    def _load(self) -> Any:
-        from submission.kube_identity import load_identity
+    def _cluster(self) -> "AbstractContextManager[KubeApi]":
+        from submission.kube.connect import kube_api
 
-        return load_identity(kubeconfig=kubeconfig(), context=self._settings.context)
+        settings = self._settings
+        return kube_api(
+            kubeconfig=kubeconfig(), context=settings.context, master=None, retry_seconds=settings.retry_seconds
+        )
+
+    def _kubeconfigs(self) -> "Identity":
+        from submission.kube.connect import access
+
+        return access(kubeconfig=kubeconfig(), context=self._settings.context).identity
 
 
 class ApiServerToken:
     """The token that a kubeconfig, or a pod, has for the API server."""
 
-    def __init__(self, load: Callable[[], Any]) -> None:
-        self._load = load
-        self._lock = Lock()
-        self._identity = load()
+    def __init__(self, identity: "Identity") -> None:
+        self._identity = identity
 
     @property
     def is_there(self) -> bool:
@@ -121,25 +130,21 @@ class ApiServerToken:
     @property
     def why_not(self) -> str:
         """What there is instead."""
-        from submission.kube_identity import has_certificate
-
-        if has_certificate(self._identity):
+        if self._identity.current().certificate is not None:
             return "the kubeconfig has a client certificate, which only the API server can check"
         return "the kubeconfig has no token"
 
     def current(self) -> str | None:
         """Return the token; one that has expired is renewed by the kubeconfig's login program."""
-        from submission.kube_identity import token_of
-
-        with self._lock:
-            return token_of(self._identity)
+        return self._identity.current().token
 
     def after_refusal(self, refused: str | None) -> str | None:
         """Read the kubeconfig anew, which runs its login program again; return what was not refused yet."""
-        with self._lock:
-            self._identity = self._load()
-        text = self.current()
-        return None if text == refused else text
+        held = self._identity.current()
+        if held.token != refused:
+            return held.token
+        other = self._identity.after_refusal(held)
+        return None if other is None or other.token == refused else other.token
 
 
 def _say_no(why: str, *, audience: str) -> NoReturn:

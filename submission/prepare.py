@@ -1,22 +1,21 @@
 """The command that is run instead: templates and properties written, and the arguments that use them."""
 
-import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from staging_protocol.errors import InvalidRequest
-from staging_protocol.pod_contract import FilesIn, Role
+from staging_protocol.pod_contract import Role
 from submission import client_conf, spark_conf
 from submission.classify import PYTHON_MODULE, Classified, Dependency
 from submission.job_plan import NAMESPACE_PROPERTY, Plan
+from submission.main_class import main_class_of
 from submission.pod_patch import PodBundle
 from submission.rewrite import replaced_properties, rewritten
 from submission.spark_conf import Delivery
 from submission.spark_properties import format_properties
-from submission.spark_submit import Submission, SubmitCommand
-from submission.templates import own_template, write_template
+from submission.spark_submission import Submission
+from submission.spark_submit import SubmitCommand
+from submission.templates import arranged, written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +33,14 @@ def prepare(
     """Write templates and properties into `folder` and return the command that uses them."""
     given = job.submission
     roles = (Role.DRIVER, Role.EXECUTOR) if given.is_cluster else (Role.EXECUTOR,)
-    own = {role: own_template(role, properties=given.properties) for role in roles}
-    properties = given.properties
-    for template in own.values():
-        properties = template.with_python_path(properties)
-    delivery = _delivery(job, classified=classified, sizes=sizes, properties=properties)
-    files_in = {Role.DRIVER: delivery.driver_files_in, Role.EXECUTOR: FilesIn.WORK}
-    paths = {
-        role: str(write_template(folder, own=template, bundle=pods, files_in=files_in[role]))
-        for role, template in own.items()
-    }
+    made = arranged(
+        roles,
+        properties=given.properties,
+        pods=pods,
+        deliver=lambda properties: _delivery(job, classified=classified, sizes=sizes, properties=properties),
+    )
+    delivery = made.delivery
+    paths = written(made.templates, into=folder)
     told = {
         **delivery.properties,
         **spark_conf.bundle_properties(
@@ -58,7 +55,7 @@ def prepare(
         told=told,
         main=delivery.main or given.command.main,
         properties_file=_written_properties(given, folder),
-        main_class=_main_class(classified.main) if outside and not given.command.has("--class") else None,
+        main_class=_main_class(given, classified.main) if outside else None,
         name=job.application if outside else None,
     )
     environment = _with_python(job.environment, delivery.driver_python, folder=folder)
@@ -90,16 +87,8 @@ def _written_properties(given: Submission, folder: Path) -> str | None:
     return str(path)
 
 
-def _main_class(main: Dependency | None) -> str:
-    """Return the class that the main jar's own manifest names, as spark-submit would find it."""
-    path = "" if main is None else main.uri.local_path
-    with suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as jar:
-        for line in jar.read("META-INF/MANIFEST.MF").decode(errors="replace").replace("\r\n ", "").splitlines():
-            name, _, value = line.partition(":")
-            if name == "Main-Class":
-                return value.strip()
-    msg = f"{path} names no Main-Class; give --class"
-    raise InvalidRequest(msg)
+def _main_class(given: Submission, main: Dependency | None) -> str | None:
+    return None if main is None or given.command.has("--class") else main_class_of(main)
 
 
 def _with_python(variables: Mapping[str, str], files: tuple[Dependency, ...], *, folder: Path) -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import Final
 
 from submission.classify import OPTIONS
 from submission.client_conf import DRIVER_CLASS_PATH
-from submission.spark_submit import PROPERTIES, Option, Submission, SubmitCommand
+from submission.spark_submission import Submission
+from submission.spark_submit import PROPERTIES, Option, SubmitCommand
 
 _TAKEN_OPTIONS: Final = frozenset(OPTIONS.values())
 _TAKEN_PROPERTIES: Final = frozenset(PROPERTIES.values())

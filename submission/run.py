@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 from staging_io.staging import StagingClient
 from staging_protocol.api.info import PodEndpoint
 from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError
 from staging_protocol.pod_contract import secret_name
-from staging_protocol.tokens import BundleId
 from submission.bundle_secret import bundle_secret
 from submission.child import run_child
 from submission.classify import Dependency, Known
@@ -33,10 +31,7 @@ from submission.progress import Progress, in_words
 from submission.settings import Settings
 from submission.spark_submit import SubmitCommand
 from submission.stage import Staged, Stager
-from submission.templates import pod_bundle
-
-DRY_BUNDLE: Final = BundleId("dryrun" + "a" * 20)
-"""Stands for the bundle in what a dry run prints."""
+from submission.templates import DRY_BUNDLE, pod_bundle, pods_of
 
 
 def dry_run(job: Plan, *, settings: Settings, say: Callable[[str], None]) -> SubmitCommand:
@@ -91,14 +86,7 @@ def run(
     staged = stager.stage(job.staged_dependencies, application=job.application, known=known)
     client = connection.client
     with _deleted_on_failure(client, staged), TemporaryDirectory(prefix="spark-staging-") as folder:
-        pods = pod_bundle(
-            staged.id,
-            namespace=job.namespace,
-            pods=staged.pods,
-            manifest_digest=staged.manifest_digest,
-            remote=bool(staged.classified.remote),
-            settings=settings,
-        )
+        pods = pods_of(staged, settings=settings)
         whole = staged.classified if job.submission.is_cluster else found(list(job.dependencies))[0]
         prepared = prepare(job, classified=whole, sizes=staged.sizes, pods=pods, folder=Path(folder))
         staged_notice(staged)
@@ -109,6 +97,9 @@ def run(
             context=settings.context,
             master=job.submission.master,
             namespace=job.namespace,
+            spark=job.properties,
+            retry_seconds=settings.retry_seconds,
+            notice=progress.notice,
         ) as kubernetes:
             return _Runner(
                 job,
@@ -183,8 +174,8 @@ class _Runner:
             self._settle(watch)
 
     def _run_child(self) -> int:
-        command = [self._job.program, *self._prepared.command.written()[1:]]
-        return run_child(command, environment=self._prepared.environment)
+        program, *arguments = self._prepared.command.written()
+        return run_child([self._job.program or program, *arguments], environment=self._prepared.environment)
 
     def _settle(self, watch: DriverWatch) -> None:
         """Leave everything to the driver's pod, or clear up when there is none."""

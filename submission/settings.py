@@ -183,6 +183,12 @@ def kubeconfig() -> str | None:
     return _ENVIRONMENT.get("KUBECONFIG")
 
 
+def own_cluster() -> str | None:
+    """Return `HOST:PORT` of the API server, as every pod is told it; None outside a pod."""
+    host, port = (_ENVIRONMENT.get(f"KUBERNETES_SERVICE_{name}") for name in ("HOST", "PORT"))
+    return f"{f'[{host}]' if ':' in host else host}:{port}" if host and port else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """What other programs define in the environment and we follow: Spark's variables and proxies.

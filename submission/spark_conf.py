@@ -37,10 +37,17 @@ _SERVES_LOCAL_FILES: Final = 4
 
 @dataclass(frozen=True, slots=True, order=True)
 class SparkVersion:
-    """The version of Spark that decides what is written."""
+    """The version of Spark that decides what is written.
+
+    Attributes:
+        major: 4 of 4.3.0.
+        minor: 3 of 4.3.0.
+        release: the whole text, as Spark writes it into the label `spark-version`; empty when it is not known.
+    """
 
     major: int
     minor: int
+    release: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str) -> "SparkVersion":
@@ -53,7 +60,7 @@ class SparkVersion:
         if len(numbers) < 2 or not all(number.isdecimal() for number in numbers[:2]):  # noqa: PLR2004 - major, minor
             msg = f"{text!r} is not a version of Spark; expected for example 4.3.0"
             raise InvalidRequest(msg)
-        version = cls(int(numbers[0]), int(numbers[1]))
+        version = cls(int(numbers[0]), int(numbers[1]), text)
         if version < cls(3, 4):
             msg = f"Spark {text} is too old; spark-staging supports 3.4 to 4.x"
             raise InvalidRequest(msg)
@@ -113,7 +120,7 @@ def deliver(
     _tell_list(told, PROPERTIES[Kind.ARCHIVE], [item.uri.text for item in in_image])
     tell_path(told, (DRIVER_PYTHON_PATH, EXECUTOR_PYTHON_PATH), python_path(classified), properties=properties)
     ours = [item for item in passed if item.locality is not Locality.CONTAINER_LOCAL]
-    fetched = ours if spark.major >= _SERVES_LOCAL_FILES else []
+    fetched = ours if fetches_files(spark) else []
     main = classified.main
     is_r = main is not None and main.kind is Kind.FILE and main.locality is not Locality.CONTAINER_LOCAL
     return Delivery(
@@ -123,6 +130,11 @@ def deliver(
         from_driver=sum(size_of(item) or 0 for item in fetched),
         notes=tuple(_notes(files=ours, fetched=fetched, in_image=in_image, spark=spark, size_of=size_of)),
     )
+
+
+def fetches_files(spark: SparkVersion) -> bool:
+    """Whether executors of this version fetch from the driver what is passed as `spark.files`."""
+    return spark.major >= _SERVES_LOCAL_FILES
 
 
 def bundle_properties(bundle: BundleId, *, driver_template: str | None, executor_template: str) -> dict[str, str]:

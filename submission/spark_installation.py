@@ -1,4 +1,7 @@
-"""The Spark installation behind a `spark-submit`: its version, and the properties that it would read."""
+"""The Spark installation behind a `spark-submit`, if there is one: its version, and the properties that it would read.
+
+Without one, a folder of `SPARK_CONF_DIR` still counts, and the version is what the person or the image's tag says.
+"""
 
 import re
 import shutil
@@ -10,17 +13,20 @@ from staging_protocol.errors import InvalidRequest
 from submission.settings import Environment
 from submission.spark_conf import SparkVersion
 from submission.spark_properties import parse_properties
-from submission.spark_submit import SubmitCommand
+from submission.spark_submit import Options
 
 _CORE: Final = re.compile(r"spark-core_[\d.]+-(\d+\.\d+[^/]*)\.jar")
 _RELEASE: Final = re.compile(r"Spark (\d+\.\d+\S*)")
+_SUPPORTED: Final = r"((?:3\.[4-9]|4\.\d+)(?:\.\d+)?)(?![\d.])"
+_TAG: Final = re.compile(rf"v?{_SUPPORTED}")
+_IN_TAG: Final = re.compile(rf"spark[-_v]*{_SUPPORTED}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """A found installation; what could not be found is None."""
 
-    program: str
+    program: str | None
     home: Path | None
     conf: Path | None
 
@@ -37,7 +43,7 @@ class Installation:
         match = _RELEASE.match(release.read_text(encoding="utf-8")) if release.is_file() else None
         return None if match is None else SparkVersion.parse(match[1])
 
-    def properties(self, command: SubmitCommand) -> dict[str, str]:
+    def properties(self, command: Options) -> dict[str, str]:
         """Return the properties of the files that `command` makes Spark read.
 
         Raises:
@@ -66,6 +72,14 @@ def installation(program: str, environment: Environment) -> Installation:
     return Installation(program=path, home=home, conf=conf)
 
 
+def any_installation(environment: Environment) -> Installation:
+    """Return what there is of Spark: `SPARK_HOME`, else the installation of the `spark-submit` on `PATH`, else none."""
+    path = shutil.which("spark-submit", path=environment.path)
+    home = environment.spark_home or (None if path is None else _home_of(Path(path)))
+    conf = environment.spark_conf or (None if home is None else home / "conf")
+    return Installation(program=None, home=home, conf=conf)
+
+
 def known_version(given: str | None, found: SparkVersion | None) -> SparkVersion:
     """Return the version of Spark that the person gave, or that was found.
 
@@ -75,8 +89,18 @@ def known_version(given: str | None, found: SparkVersion | None) -> SparkVersion
     if given is not None:
         return SparkVersion.parse(given)
     if found is None:
-        raise InvalidRequest("the version of Spark is not known here; give --spark-version, or set SPARK_HOME")
+        raise InvalidRequest(
+            "the version of Spark is not known here; give --spark-version X.Y as it is in the image, or set SPARK_HOME"
+        )
     return found
+
+
+def version_of_image(image: str) -> SparkVersion | None:
+    """Return the version that the name of an image tells: `apache/spark:4.3.0-java17`, `etl:12-spark-3.5.9`."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    repository, _, tag = name.partition(":")
+    match = _IN_TAG.search(tag) or (_TAG.match(tag) if "spark" in repository.lower() else None)
+    return None if match is None else SparkVersion.parse(match[1])
 
 
 def _home_of(program: Path) -> Path | None:

@@ -2,16 +2,14 @@
 
 The options are those of `SparkSubmitOptionParser` of Spark 3.4 to 4.3.  An option takes its value from the next
 argument or after `=`; the first argument that is no option is the main resource, and the rest belongs to the
-application.  An option that is not known is an error with a suggestion, never passed on blindly.
-
-Precedence of what is named twice (`SparkSubmitArguments`): an option, then `--conf`, then the properties file or
-`spark-defaults.conf`.  Pure.
+application.  An option that is not known is an error with a suggestion, never passed on blindly.  Pure.
 """
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from staging_protocol.errors import InvalidRequest
@@ -30,9 +28,10 @@ WITH_VALUE: Final = frozenset(
 SWITCHES: Final = frozenset(
     {"--help", "--load-spark-defaults", "--supervise", "--usage-error", "--verbose", "--version"}
 )
-_SHORT: Final = {"-c": "--conf", "-h": "--help", "-v": "--verbose"}
+SHORT: Final = {"-c": "--conf", "-h": "--help", "-v": "--verbose"}
 _WITH_EQUALS: Final = re.compile(r"(--[^=]+)=(.+)", re.DOTALL)  # SparkSubmitOptionParser.eqSeparatedOpt
-_NOT_A_SUBMISSION: Final = frozenset({"--kill", "--status", "--help", "--version", "--usage-error"})
+_SAYS_SOMETHING: Final = frozenset({"--help", "--version", "--usage-error"})
+_PROGRAM: Final = "spark-submit"
 
 PROPERTIES: Final = {
     Kind.JAR: "spark.jars",
@@ -41,8 +40,6 @@ PROPERTIES: Final = {
     Kind.ARCHIVE: "spark.archives",
 }
 """Spark's property for each kind of dependency."""
-
-_PACKAGES: Final = "spark.jars.packages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +63,10 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitCommand:
-    """A parsed command: program, options in order, main resource and the application's own arguments."""
+class Options:
+    """What stands before the main resource, in order."""
 
-    program: str
     options: tuple[Option, ...]
-    main: str
-    arguments: tuple[str, ...]
 
     def last(self, name: str) -> str | None:
         """Return the value of an option; the last one given counts."""
@@ -87,10 +81,39 @@ class SubmitCommand:
         """All `--conf` properties."""
         return dict(option.conf for option in self.options if option.conf is not None)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitCommand(Options):
+    """A parsed command: program, options in order, main resource and the application's own arguments."""
+
+    program: str
+    main: str
+    arguments: tuple[str, ...]
+
     def written(self) -> list[str]:
         """Return the command as an argument list."""
         options = [argument for option in self.options for argument in option.written()]
         return [self.program, *options, self.main, *self.arguments]
+
+
+class Action(StrEnum):
+    """What is done to jobs that run already."""
+
+    KILL = "kill"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCommand(Options):
+    """`--kill` or `--status`: nothing is submitted.
+
+    Attributes:
+        action: which of them.
+        selector: `[NAMESPACE:]NAME`, where the name of the driver's pod may be a pattern.
+    """
+
+    action: Action
+    selector: str
 
 
 def parse(arguments: Sequence[str]) -> SubmitCommand:
@@ -101,26 +124,62 @@ def parse(arguments: Sequence[str]) -> SubmitCommand:
     """
     if not arguments:
         raise InvalidRequest("no command is given; write: spark-staging run -- spark-submit … APP")
-    program, rest = arguments[0], list(arguments[1:])
-    options: list[Option] = []
+    command = _parsed(arguments[1:], program=arguments[0])
+    if isinstance(command, JobCommand):
+        msg = f"--{command.action} submits nothing; call spark-submit without `spark-staging run`"
+        raise InvalidRequest(msg)
+    return command
+
+
+def parse_arguments(arguments: Sequence[str]) -> SubmitCommand | JobCommand:
+    """Read what follows `spark-submit` on its command line.
+
+    Raises:
+        InvalidRequest: spark-submit would not take it.
+    """
+    return _parsed(arguments, program=_PROGRAM)
+
+
+def _parsed(arguments: Sequence[str], *, program: str) -> SubmitCommand | JobCommand:
+    rest, options = list(arguments), list[Option]()
     while rest:
         argument = rest.pop(0)
         option = _option(argument, rest)
         if option is None:
-            command = SubmitCommand(program=program, options=tuple(options), main=argument, arguments=tuple(rest))
-            return _submission(command)
+            break
         options.append(option)
-    msg = f"{program} has no main resource (a jar, or a Python or R file) after its options"
-    raise InvalidRequest(msg)
+    else:
+        argument = ""
+    _check_conf(options)
+    job = _job_command(tuple(options))
+    if job is not None:
+        return job
+    if not argument:
+        msg = f"{program} has no main resource (a jar, or a Python or R file) after its options"
+        raise InvalidRequest(msg)
+    if argument == "run-example":
+        raise InvalidRequest("run-example has no dependencies to stage; call spark-submit without `spark-staging`")
+    return SubmitCommand(program=program, options=tuple(options), main=argument, arguments=tuple(rest))
+
+
+def _job_command(options: tuple[Option, ...]) -> JobCommand | None:
+    asked = [option for option in options if option.name in {"--kill", "--status"}]
+    if len(asked) > 1:
+        msg = f"{asked[0].name} and {asked[1].name} cannot be done in one command"
+        raise InvalidRequest(msg)
+    if not asked:
+        return None
+    action = Action(asked[0].name.removeprefix("--"))
+    return JobCommand(action=action, selector=asked[0].value or "", options=options)
 
 
 def _option(argument: str, rest: list[str]) -> Option | None:
     """Return the option that `argument` begins, taking its value from `rest`; None for the main resource."""
     match = _WITH_EQUALS.fullmatch(argument)
     name, value = (match[1], match[2]) if match else (argument, None)
-    name = _SHORT.get(name, name)
-    if name in _NOT_A_SUBMISSION:
-        msg = f"{name} submits nothing; call spark-submit without `spark-staging run`"
+    name = SHORT.get(name, name)
+    if name in _SAYS_SOMETHING:
+        msg = f"{name} submits nothing; call spark-submit without `spark-staging`"
         raise InvalidRequest(msg)
     if name in SWITCHES:
         return Option(name=name, value=None)
@@ -140,78 +199,8 @@ def _unknown(name: str) -> str:
     return f"{name} is not an option of spark-submit{hint}"
 
 
-def _submission(command: SubmitCommand) -> SubmitCommand:
-    for option in command.options:
+def _check_conf(options: Sequence[Option]) -> None:
+    for option in options:
         if option.name == "--conf" and "=" not in (option.value or ""):
             msg = f"--conf {option.value} is not of the form KEY=VALUE"
             raise InvalidRequest(msg)
-    if command.main == "run-example":
-        raise InvalidRequest("run-example has no dependencies to stage; call spark-submit without `spark-staging run`")
-    return command
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A command together with the properties that are in force for it.
-
-    Attributes:
-        command: what was typed.
-        from_file: properties of `--properties-file` or `spark-defaults.conf`.
-        master: in force, `k8s://…`.
-        is_cluster: whether the driver runs in the cluster.
-    """
-
-    command: SubmitCommand
-    from_file: Mapping[str, str]
-    master: str
-    is_cluster: bool
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """All properties, `--conf` over the file."""
-        return {**self.from_file, **self.command.conf}
-
-    def dependencies(self, kind: Kind, *, option: str) -> tuple[str, str]:
-        """Return the list of a kind that is in force, and what names it."""
-        value = self.command.last(option)
-        if value is not None:
-            return value, option
-        key = PROPERTIES[kind]
-        return self.properties.get(key, ""), key
-
-
-def submission(
-    command: SubmitCommand, *, from_file: Mapping[str, str], master: str | None, deploy_mode: str | None
-) -> Submission:
-    """Return `command` with its properties.
-
-    Args:
-        command: what was typed.
-        from_file: properties of the file in force.
-        master: Spark's fallback, of the environment.
-        deploy_mode: Spark's fallback, of the environment.
-
-    Raises:
-        InvalidRequest: it does not go to Kubernetes, or asks for Maven packages.
-    """
-    properties = {**from_file, **command.conf}
-    master = command.last("--master") or properties.get("spark.master") or master
-    if master is None or not master.startswith("k8s://"):
-        msg = (
-            f"the master is {master or 'not given'}; spark-staging serves Kubernetes: --master k8s://https://HOST:PORT"
-        )
-        raise InvalidRequest(msg)
-    if command.has("--packages") or properties.get(_PACKAGES):
-        named_by = "--packages" if command.has("--packages") else _PACKAGES
-        msg = (
-            f"{named_by} would be resolved anew in every driver and served from there to every executor; download the "
-            "jars once (mvn dependency:copy-dependencies, or coursier fetch) and name them with --jars"
-        )
-        raise InvalidRequest(msg)
-    if command.has("--extra-properties-file"):
-        raise InvalidRequest("--extra-properties-file is not supported; put its lines into the --properties-file")
-    mode = command.last("--deploy-mode") or properties.get("spark.submit.deployMode") or deploy_mode or "client"
-    if mode not in {"client", "cluster"}:
-        msg = f"--deploy-mode is client or cluster, not {mode!r}"
-        raise InvalidRequest(msg)
-    return Submission(command=command, from_file=from_file, master=master, is_cluster=mode == "cluster")

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from staging_protocol.api.creation import CreatedBundle, FileState, NewBundle, NewFile
 from staging_protocol.api.info import PodEndpoint
 from staging_protocol.digests import Digest
-from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError
+from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError, Terminated, TransientError
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId, Token
 from submission.classify import NOTHING_KNOWN, Classified, Dependency, Known, remote_entries
@@ -80,6 +80,14 @@ class Staged:
         known = {dependency: one.size for dependency, one in self.known.items() if one.size is not None}
         return {**known, **{one.file.dependency: one.version.size for one in self.files}}
 
+    @property
+    def in_words(self) -> str:
+        """What it took, as a person reads it."""
+        return (
+            f"bundle {self.id}: {len(self.files)} files, {in_words(self.bytes_staged)} uploaded, "
+            f"{in_words(self.bytes_held)} held, {self.requests} requests, {self.seconds:.2f} s"
+        )
+
 
 class Stager:
     """Stages into one namespace of one server."""
@@ -99,10 +107,17 @@ class Stager:
         application: str,
         owner: OwnerReference | None = None,
         known: Mapping[Dependency, Known] = NOTHING_KNOWN,
+        noted: Callable[[BundleId], None] | None = None,
     ) -> Staged:
-        """Stage everything submitter-local among `dependencies`, for as long as `owner` lives, if one is named.
+        """Stage everything submitter-local among `dependencies`.
 
-        `known` goes into the manifest's remote entries, and binds the bytes of the local ones.
+        Args:
+            dependencies: what the job names.
+            application: its name.
+            owner: keeps the bundle for as long as it lives.
+            known: goes into the manifest's remote entries, and binds the bytes of the local ones.
+            noted: is told of the bundle as soon as it is there, for whoever deletes it when something fails later;
+                then one of which no answer told is asked about once more.
 
         Raises:
             StagingError: what is wrong with a file or with the server; nothing is left behind.
@@ -115,7 +130,13 @@ class Stager:
             files = hashed(local, cache=cache, progress=self._progress, stop=stop)
             _check_promises(files, known)
             attempt = _Attempt(
-                files=files, classified=classified, known=known, application=application, owner=owner, stop=stop
+                files=files,
+                classified=classified,
+                known=known,
+                application=application,
+                owner=owner,
+                stop=stop,
+                noted=noted,
             )
             try:
                 created, uploaded = self._bundle(attempt)
@@ -129,8 +150,8 @@ class Stager:
 
     def _bundle(self, attempt: "_Attempt") -> tuple[CreatedBundle, "_Uploaded"]:
         """Create, upload, seal."""
-        created = self._create(attempt)
         uploader = self._uploader(attempt)
+        created = self._create(attempt)
         try:
             uploaded = _upload(attempt, states=created.files, uploader=uploader)
             if not created.sealed:
@@ -145,7 +166,23 @@ class Stager:
     def _create(self, attempt: "_Attempt") -> CreatedBundle:
         key = str(uuid.uuid4())  # the same for all attempts: a lost answer must not leave a second bundle
         body = attempt.body()
-        created = self._retried(lambda: self._client.create(self._namespace, body, idempotency_key=key))
+
+        def create() -> CreatedBundle:
+            return self._client.create(self._namespace, body, idempotency_key=key)
+
+        try:
+            created = self._retried(create)
+            if attempt.noted is not None:
+                attempt.noted(created.id)
+        except (KeyboardInterrupt, Terminated):  # nobody knows whether it is there; asked again, the server says
+            with suppress(StagingError):
+                self._abandon(retried(create, seconds=_DELETE_SECONDS).id)
+            raise
+        except TransientError:
+            if attempt.noted is not None:
+                with suppress(StagingError):
+                    self._abandon(create().id)
+            raise
         if len(created.files) != len(attempt.files):
             msg = f"the server answered for {len(created.files)} files, {len(attempt.files)} were named"
             raise SourceUnavailable(msg)
@@ -210,6 +247,7 @@ class _Attempt:
     application: str
     owner: OwnerReference | None
     stop: threading.Event
+    noted: Callable[[BundleId], None] | None
 
     def body(self) -> NewBundle:
         return NewBundle(

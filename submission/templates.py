@@ -1,11 +1,10 @@
-"""Pod templates on disk: the user's are read, ours are written, for the driver (in cluster mode) and the executors."""
+"""Pod templates: the user's are read, ours are merged in, for the driver (in cluster mode) and the executors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from staging_protocol.api.info import PodEndpoint
@@ -19,7 +18,11 @@ from submission.pod_merge import Template
 from submission.pod_patch import InitResources, PodBundle, patched, python_path_of
 from submission.pod_sources import NOTHING, PodSources, pod_sources
 from submission.settings import Settings
-from submission.spark_conf import DRIVER_PYTHON_PATH, EXECUTOR_PYTHON_PATH
+from submission.spark_conf import DRIVER_PYTHON_PATH, EXECUTOR_PYTHON_PATH, Delivery
+from submission.stage import Staged
+
+DRY_BUNDLE: Final = BundleId("dryrun" + "a" * 20)
+"""Stands for a bundle that is not there yet."""
 
 _PYTHON_PATHS = {Role.DRIVER: DRIVER_PYTHON_PATH, Role.EXECUTOR: EXECUTOR_PYTHON_PATH}
 
@@ -37,6 +40,42 @@ class OwnTemplate:
         path = python_path_of(self.content, role=self.role, container=self.container)
         return {**({} if path is None else {_PYTHON_PATHS[self.role]: path}), **properties}
 
+    def merged(self, bundle: PodBundle, *, files_in: FilesIn) -> Template:
+        """Return the template with what pods need for the bundle."""
+        return patched(self.content, bundle=bundle, role=self.role, files_in=files_in, container=self.container)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arranged:
+    """How dependencies reach Spark, and the templates of pods that have them."""
+
+    delivery: Delivery
+    templates: Mapping[Role, Template]
+
+
+def arranged(
+    roles: Iterable[Role],
+    *,
+    properties: Mapping[str, str],
+    pods: PodBundle,
+    deliver: Callable[[Mapping[str, str]], Delivery],
+) -> Arranged:
+    """Merge the user's templates with ours.
+
+    Args:
+        roles: whose pods are made from templates.
+        properties: in force; they name the user's templates.
+        pods: what pods have to know.
+        deliver: says how dependencies reach Spark, given the properties with what the templates say.
+    """
+    own = {role: own_template(role, properties=properties) for role in roles}
+    for template in own.values():
+        properties = template.with_python_path(properties)
+    delivery = deliver(properties)
+    files_in = {Role.DRIVER: delivery.driver_files_in, Role.EXECUTOR: FilesIn.WORK}
+    templates = {role: template.merged(pods, files_in=files_in[role]) for role, template in own.items()}
+    return Arranged(delivery=delivery, templates=templates)
+
 
 def own_template(role: Role, *, properties: Mapping[str, str]) -> OwnTemplate:
     """Return the template that `properties` name.
@@ -52,12 +91,14 @@ def own_template(role: Role, *, properties: Mapping[str, str]) -> OwnTemplate:
     )
 
 
-def write_template(folder: Path, *, own: OwnTemplate, bundle: PodBundle, files_in: FilesIn) -> Path:
-    """Write the template of one role into `folder` and return its path."""
+def written(templates: Mapping[Role, Template], *, into: Path) -> dict[Role, str]:
+    """Write templates into a folder and return their paths."""
+    return {role: str(_written(pod, into / f"{role}.yaml")) for role, pod in templates.items()}
+
+
+def _written(pod: Template, path: Path) -> Path:
     import yaml
 
-    pod = patched(own.content, bundle=bundle, role=own.role, files_in=files_in, container=own.container)
-    path = folder / f"{own.role}.yaml"
     try:
         path.write_text(yaml.safe_dump(pod, sort_keys=False), encoding="utf-8")
     except OSError as error:
@@ -87,7 +128,7 @@ def pod_bundle(
         namespace=namespace,
         url=url,
         manifest_digest=manifest_digest,
-        image=settings.init_image or f"spark-staging/init:{version('spark-staging')}",
+        image=settings.init_image or _usual_image(),
         allow_plain_http=settings.allow_plain_http and url.startswith("http://"),
         token_audience=None if settings.pod_secret else pods.token_audience,
         ca=pods.ca,
@@ -98,6 +139,24 @@ def pod_bundle(
             cpu_limit=settings.init_cpu_limit,
             memory_limit=settings.init_memory_limit,
         ),
+    )
+
+
+def _usual_image() -> str:
+    from importlib.metadata import version  # 20 ms, for those who name no image
+
+    return f"spark-staging/init:{version('spark-staging')}"
+
+
+def pods_of(staged: Staged, *, settings: Settings) -> PodBundle:
+    """Return what pods have to know of a bundle that was just staged."""
+    return pod_bundle(
+        staged.id,
+        namespace=staged.namespace,
+        pods=staged.pods,
+        manifest_digest=staged.manifest_digest,
+        remote=bool(staged.classified.remote),
+        settings=settings,
     )
 
 

@@ -21,6 +21,7 @@ from benchmarks.scenarios import (
     resume,
     retention,
     stage,
+    submit,
     tls,
     watching,
     workers,
@@ -72,5 +73,6 @@ ALL: Final = (
     *REMOTE,
     # Last: without an API server nothing follows it.
     Scenario("identity", identity.run),
+    Scenario("submit", submit.run),
     Scenario("watch", watching.run),
 )

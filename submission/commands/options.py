@@ -53,7 +53,7 @@ class StagingCommand(click.Command):
         except Terminated:
             raise
         except StagingError as error:
-            as_json = ctx.params.get("output") is Output.JSON or ctx.params.get("progress") is ProgressStyle.JSON
+            as_json = ctx.params.get("output") == Output.JSON or ctx.params.get("progress") is ProgressStyle.JSON
             raise Failed(error, as_json=as_json) from error
 
 
@@ -97,7 +97,7 @@ def connection_options(command: F) -> F:
     """Add what is needed to reach the server."""
     for option in (
         way_options,
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one."),
+        context_option,
         click.option(
             "--service-account",
             metavar="[NS/]NAME",
@@ -108,6 +108,13 @@ def connection_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def context_option(command: F) -> F:
+    """Add `--context`."""
+    return click.option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")(
+        command
+    )
 
 
 def namespace_option(command: F) -> F:

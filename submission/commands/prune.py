@@ -53,7 +53,13 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     done: list[Verdict] = []
     with (
         calls(settings) as call,
-        labelled_secrets(kubeconfig=kubeconfig(), context=settings.context, namespace=namespace) as secrets,
+        labelled_secrets(
+            kubeconfig=kubeconfig(),
+            context=settings.context,
+            namespace=namespace,
+            retry_seconds=settings.retry_seconds,
+            notice=lambda text: click.echo(text, err=True),
+        ) as secrets,
     ):
         try:
             for verdict in _pruned(secrets, call, namespace=namespace, dry_run=dry_run):

@@ -1,6 +1,6 @@
 """`spark-staging run`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from submission.commands.options import (
     settings_of,
     sources_option,
 )
+
+if TYPE_CHECKING:
+    from submission.spark_submit import SubmitCommand
 
 
 @click.command("run", cls=StagingCommand, context_settings={"ignore_unknown_options": False})
@@ -37,24 +40,22 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
           --conf spark.kubernetes.container.image=IMAGE --jars lib.jar --class demo.Main app.jar 10
       spark-staging run --dry-run -- spark-submit --master k8s://https://HOST:6443 main.py
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    from submission.spark_submit import parse
+
+    click.get_current_context().exit(ran(parse(parameters["command"]), parameters))
+
+
+def ran(command: "SubmitCommand", parameters: dict[str, Any]) -> int:
+    """Stage what the command names and run it, or show what would be done; return the exit code."""
     from submission.job_plan import plan, settings_for
-    from submission.progress import in_words, shown
+    from submission.progress import shown
     from submission.readiness import made_ready
     from submission.run import dry_run, run, shell_line
     from submission.settings import Environment
-    from submission.spark_submit import parse
-    from submission.stage import Staged
-
-    def told(staged: Staged) -> None:
-        click.echo(
-            f"bundle {staged.id}: {len(staged.files)} files, {in_words(staged.bytes_staged)} uploaded, "
-            f"{in_words(staged.bytes_held)} held, {staged.requests} requests, {staged.seconds:.2f} s",
-            err=True,
-        )
 
     settings = settings_of(parameters)
     job = plan(
-        parse(parameters["command"]),
+        command,
         settings=settings,
         namespace=parameters["namespace"],
         spark_version=parameters["spark_version"],
@@ -66,21 +67,20 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     if parameters["dry_run"]:
         with shown(parameters["progress"]) as progress:
             ready = made_ready(job.dependencies, looks=looks, settings=settings, progress=progress)
-        command = dry_run(
+        rewritten = dry_run(
             job.with_dependencies(ready.dependencies), settings=settings, say=lambda text: click.echo(text, err=True)
         )
-        click.echo(shell_line(command))
-        return
+        click.echo(shell_line(rewritten))
+        return 0
     from submission.connection import connected
 
     with connected(settings) as connection, shown(parameters["progress"]) as progress:
         ready = made_ready(job.dependencies, looks=looks, settings=settings, progress=progress)
-        code = run(
+        return run(
             job.with_dependencies(ready.dependencies),
             known=ready.known,
             connection=connection,
             settings=settings,
             progress=progress,
-            staged_notice=told,
+            staged_notice=lambda staged: click.echo(staged.in_words, err=True),
         )
-    click.get_current_context().exit(code)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from submission.commands.options import (
 if TYPE_CHECKING:
     from submission.pod_patch import PodBundle
     from submission.settings import Settings
-    from submission.spark_conf import SparkVersion
+    from submission.spark_conf import Delivery, SparkVersion
     from submission.stage import Staged
 
 
@@ -124,36 +125,17 @@ class _Templates:
 
     def write(self) -> dict[str, Any]:
         """Write templates, properties and the Secret; return what is to be printed."""
-        from staging_protocol.pod_contract import FilesIn, Role
+        from staging_protocol.pod_contract import Role
         from submission import spark_conf
         from submission.spark_properties import format_properties
-        from submission.templates import own_template, pod_bundle, write_template
+        from submission.templates import arranged, pods_of, written
 
         staged, folder = self._staged, self._parameters["folder"]
-        pods = pod_bundle(
-            staged.id,
-            namespace=staged.namespace,
-            pods=staged.pods,
-            manifest_digest=staged.manifest_digest,
-            remote=bool(staged.classified.remote),
-            settings=self._settings,
-        )
-        own = {role: own_template(role, properties=self._properties) for role in Role}
-        properties = self._properties
-        for template in own.values():
-            properties = template.with_python_path(properties)
-        delivery = spark_conf.deliver(
-            staged.classified,
-            size_of=staged.sizes.get,
-            properties=properties,
-            spark=self._spark,
-            spark_files=self._parameters["spark_files"],
-        )
+        pods = pods_of(staged, settings=self._settings)
+        made = arranged(Role, properties=self._properties, pods=pods, deliver=self._delivery)
+        delivery = made.delivery
         _make_folder(folder)
-        files_in = {Role.DRIVER: delivery.driver_files_in, Role.EXECUTOR: FilesIn.WORK}
-        paths = {
-            role: str(write_template(folder, own=own[role], bundle=pods, files_in=files_in[role])) for role in Role
-        }
+        paths = written(made.templates, into=folder)
         told = {
             **delivery.properties,
             **spark_conf.bundle_properties(
@@ -170,6 +152,17 @@ class _Templates:
             "bytes_from_driver": delivery.from_driver,
             "notes": [*delivery.notes, *self._notes(pods)],
         }
+
+    def _delivery(self, properties: Mapping[str, str]) -> "Delivery":
+        from submission import spark_conf
+
+        return spark_conf.deliver(
+            self._staged.classified,
+            size_of=self._staged.sizes.get,
+            properties=properties,
+            spark=self._spark,
+            spark_files=self._parameters["spark_files"],
+        )
 
     def _write_secret(self) -> None:
         import yaml

@@ -61,8 +61,9 @@ def whole_job(job: Job, *, server: IdentityServer, jobs: Cluster) -> Whole:
 def growing_job(job: Job, *, server: IdentityServer, jobs: Cluster) -> Grown:
     """Start a job with one executor, restart the server, and let the job need another executor."""
     job = dataclasses.replace(
-        job, suffix="-growing", conf=GROWING, arguments=("--wait-for", GO, "--task", "4", "--stay")
-    )
+        job, through="submit", suffix="-growing", conf=GROWING,
+        arguments=("--wait-for", GO, "--task", "4", "--stay"),
+    )  # fmt: skip
     server.workshop.say(f"running {job.name}, and restarting the server meanwhile")
     before = server.pod()
     output = submit(job, installation=server.installation(jobs), context=server.workshop.context)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.kube.processes import MissingError, run
-from tests.kube.spark import Spark
+from tests.services.spark_distributions import Spark
 
 SOURCES: Final = Path(__file__).parent / "jobs"
 JAVA_RELEASE: Final = "17"

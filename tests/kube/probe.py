@@ -1,9 +1,9 @@
-"""Runs one probe job through `spark-staging run -- spark-submit …` and gathers what it left behind."""
+"""Runs one probe job through `spark-staging run -- spark-submit …`, or `submit`, and gathers what it left behind."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from staging_protocol.pod_contract import INIT_CONTAINER, LABEL
 from tests.kube.cluster import Cluster, Context
@@ -19,7 +19,7 @@ from tests.kube.images import Image
 from tests.kube.installation import PROGRAMS, Installation
 from tests.kube.job_files import JobFiles
 from tests.kube.processes import run
-from tests.kube.spark import Spark
+from tests.services.spark_distributions import Spark
 
 EXECUTORS: Final = 2
 QUICK_JVM: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -50,6 +50,7 @@ class Job:
     """What is to be run.
 
     Attributes:
+        through: the command: `run` with a stock spark-submit, or `submit`, which needs no JVM.
         suffix: of the name, for jobs of the same files.
         conf: properties besides, or instead of, the usual ones.
         arguments: of the main program.
@@ -58,6 +59,7 @@ class Job:
     spark: Spark
     image: Image
     files: JobFiles
+    through: Literal["run", "submit"] = "run"
     suffix: str = ""
     conf: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
@@ -132,9 +134,11 @@ def run_job(job: Job, *, installation: Installation, context: Context) -> Finish
 
 def submit(job: Job, *, installation: Installation, context: Context) -> str:
     """Submit the job and return what was printed; it has ended then, unless its properties say `NOT_WAITED_FOR`."""
+    program, *words = submit_command(job, installation.cluster, context=context)
+    needs_jvm = job.through == "run"
     submitted = run(
-        str(PROGRAMS / "spark-staging"), "run", "--", *submit_command(job, installation.cluster, context=context),
-        environment=installation.client_environment(SPARK_HOME=str(job.spark.home)),
+        str(PROGRAMS / "spark-staging"), *(("run", "--", program) if needs_jvm else ("submit",)), *words,
+        environment=installation.client_environment(**({"SPARK_HOME": str(job.spark.home)} if needs_jvm else {})),
         timeout=900,
         notices=True,
     )  # fmt: skip

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SPARK_VERSIONS: Final = ("4.3.0", "3.5.9")
-"""The newest Spark and the newest 3.5; they differ in Scala, in `spark.files`, and in what the driver downloads."""
+from tests.services.spark_distributions import cache_folder
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
@@ -34,12 +33,11 @@ class KubeSettings:
 def read_settings() -> KubeSettings:
     """Read the environment, once."""
     environment = os.environ  # noqa: TID251 - this is the one place
-    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
     return KubeSettings(
         build_command=tuple(shlex.split(environment.get("SPARK_STAGING_BUILD_IMAGE", ""))),
         base_image=environment.get("SPARK_STAGING_BASE_IMAGE") or None,
         image_prefix=environment.get("SPARK_STAGING_IMAGE_PREFIX", ""),
-        cache=Path(cache).expanduser() / "spark-staging",
+        cache=cache_folder(),
     )
 
 

@@ -8,8 +8,8 @@ from staging_protocol.digests import Digest
 from staging_protocol.pod_contract import LABEL, MANIFEST_ANNOTATION
 from tests.kube.installation import Installation
 from tests.kube.probe import EXECUTORS, Finished
-from tests.kube.settings import SPARK_VERSIONS
 from tests.kube.verdict import faults
+from tests.services.spark_distributions import SPARK_VERSIONS
 
 pytestmark = pytest.mark.kube
 

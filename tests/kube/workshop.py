@@ -14,8 +14,10 @@ from tests.kube.cluster import Cluster, Context, current_context
 from tests.kube.images import Image, builder, product_image
 from tests.kube.job_files import PACKER, find_compiler, make_job_files
 from tests.kube.probe import Job
-from tests.kube.settings import SPARK_VERSIONS, KubeSettings
-from tests.kube.spark import Spark, install_spark, spark_image
+from tests.kube.processes import MissingError
+from tests.kube.settings import KubeSettings
+from tests.kube.spark import spark_image
+from tests.services.spark_distributions import SPARK_VERSIONS, Spark, SparkMissingError, install_spark
 
 LANGUAGES: Final = ("java", "python")
 Say = Callable[[str], None]
@@ -31,6 +33,13 @@ class Workshop:
     sparks: tuple[tuple[Spark, Image], ...]
     folder: Path
     say: Say
+    build: Callable[[Image], None]
+
+    def bring(self, image: Image) -> None:
+        """Build an image and bring it to the nodes, unless they have it."""
+        if not Cluster("default").nodes_have(image.name):
+            self.say(f"building {image.name}")
+            self.build(image)
 
     def jobs(self, cluster: Cluster) -> Iterator[Job]:
         """Make the files of each job, in Java and Python for each Spark; a pod in the namespace helps."""
@@ -60,7 +69,9 @@ def workshop(*, settings: KubeSettings, say: Say) -> Iterator[Workshop]:
         say(f"building {image.name}")
         build(image)
     with TemporaryDirectory(prefix="spark-staging-jobs-") as folder:
-        yield Workshop(context=context, server=server, init=init, sparks=sparks, folder=Path(folder), say=say)
+        yield Workshop(
+            context=context, server=server, init=init, sparks=sparks, folder=Path(folder), say=say, build=build
+        )
 
 
 def pack_interpreter(cluster: Cluster, *, image: str) -> bytes:
@@ -78,5 +89,8 @@ def pack_interpreter(cluster: Cluster, *, image: str) -> bytes:
 def _installed_sparks(settings: KubeSettings, *, say: Say) -> Iterator[tuple[Spark, Image]]:
     for version in SPARK_VERSIONS:
         say(f"stock Spark {version} from PyPI (kept in {settings.cache})")
-        spark = install_spark(version, settings=settings)
+        try:
+            spark = install_spark(version)
+        except SparkMissingError as error:
+            raise MissingError(str(error)) from error
         yield spark, spark_image(spark, settings=settings)

@@ -14,17 +14,25 @@ from uuid import uuid4
 import pytest
 import trustme
 import yaml
-from kubernetes.config import incluster_config
 
 from staging_io.staging import StagingClient
 from staging_protocol.api.creation import NewBundle
 from staging_protocol.api.info import PodEndpoint
-from staging_protocol.errors import Denied, InvalidRequest, NotFound, TransientError, Unauthenticated, Unavailable
+from staging_protocol.errors import (
+    Denied,
+    InvalidRequest,
+    NotFound,
+    PeerNotTrusted,
+    TransientError,
+    Unauthenticated,
+    Unavailable,
+)
 from staging_protocol.pod_contract import LABEL, secret_name
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from submission.bundle_secret import bundle_secret
 from submission.cluster import Cluster, DriverPod, cluster
 from submission.driver_watch import DriverWatch
+from submission.kube import own_identity
 from tests.services.kube_api import KubeApi
 from tests.submission.conftest import Server, until
 
@@ -34,6 +42,12 @@ BUNDLE = BundleId.generate()
 TOKEN = Token.generate(TokenKind.BUNDLE, identifier=BUNDLE)
 NAME = secret_name(BUNDLE)
 SECRETIVE = "a-token-of-a-kubeconfig"
+HERE: dict[str, Any] = {
+    "current-context": "here",
+    "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+    "clusters": [{"name": "here", "cluster": {"server": "https://127.0.0.1:1"}}],
+}
+"""A kubeconfig without its users."""
 
 
 @pytest.fixture
@@ -152,17 +166,17 @@ class TestRights:
     @pytest.mark.parametrize(
         ("call", "what"),
         [
-            (lambda found: found.create_secret(secret("default")), "create secrets"),
-            (lambda found: found.delete_secret(BUNDLE), "delete secrets"),
-            (lambda found: found.own_secret(BUNDLE, pod=DriverPod(name="x", uid="y")), "patch secrets"),
-            (lambda found: found.driver_pod(BUNDLE), "list pods"),
+            (lambda found, place: found.create_secret(secret(place)), "create secrets"),
+            (lambda found, _: found.delete_secret(BUNDLE), "delete secrets"),
+            (lambda found, _: found.own_secret(BUNDLE, pod=DriverPod(name="x", uid="y")), "patch secrets"),
+            (lambda found, _: found.driver_pod(BUNDLE), "list pods"),
         ],
     )
     def test_a_user_without_rights_learns_what_is_not_allowed_where_and_who_changes_it(
-        self, call: Callable[[Cluster], Any], what: str, stranger: Cluster, place: str
+        self, call: Callable[[Cluster, str], Any], what: str, stranger: Cluster, place: str
     ) -> None:
         with pytest.raises(Denied) as failure:
-            call(stranger)
+            call(stranger, place)
 
         assert f"refused to {what} in namespace {place}" in failure.value.detail
         assert "system:serviceaccount:" in failure.value.detail
@@ -290,8 +304,8 @@ class TestKubeconfig:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
         authority = content["clusters"][0]["cluster"]["certificate-authority"]
-        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", authority)
+        (tmp_path / "ca.crt").write_bytes(Path(authority).read_bytes())
+        monkeypatch.setattr(own_identity, "FOLDER", tmp_path)
 
         with (
             opened(kube, namespace=place, kubeconfig=tmp_path / "absent") as found,
@@ -302,11 +316,11 @@ class TestKubeconfig:
     def test_in_a_pod_a_broken_kubeconfig_is_not_passed_over(
         self, kube: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("kubernetes.config.load_incluster_config", pytest.fail)
+        monkeypatch.setattr(own_identity, "own_endpoint", pytest.fail)
         (tmp_path / "kubeconfig").write_text("")
 
         with (
-            pytest.raises(InvalidRequest, match="file is empty"),
+            pytest.raises(InvalidRequest, match="is empty"),
             opened(kube, namespace="default", kubeconfig=tmp_path / "kubeconfig"),
         ):
             pass
@@ -323,7 +337,7 @@ class TestKubeconfig:
 
     def test_an_unknown_context_is_named(self, kube: KubeApi) -> None:
         with (
-            pytest.raises(InvalidRequest, match=r"object with name nowhere in .*contexts"),
+            pytest.raises(InvalidRequest, match=r"has no context 'nowhere' .there are: here"),
             opened(kube, namespace="default", context="nowhere"),
         ):
             pass
@@ -331,13 +345,16 @@ class TestKubeconfig:
     @pytest.mark.parametrize(
         ("content", "why"),
         [
-            (None, "No configuration found"),
-            ("", "file is empty"),
-            (json.dumps({"users": [{"name": "me", "token": SECRETIVE}]}), "Expected key current-context"),
-            (json.dumps({"users": {"me": SECRETIVE}}), "Expected key current-context"),
-            (f"users: [{{token: *{SECRETIVE}}}]", "malformed .line 1 of"),
+            (None, "does not exist; set KUBECONFIG"),
+            ("", "is empty"),
+            (json.dumps({"users": [{"name": "me", "token": SECRETIVE}]}), "'me' of users in .* has no `user`"),
+            (json.dumps({"users": {"me": SECRETIVE}}), "users of .* is malformed"),
+            (json.dumps({"users": [{"name": "me", "user": {"token": SECRETIVE}}]}), "has no current-context"),
+            (json.dumps({"users": [{"name": "me", "user": {"token": [SECRETIVE]}}], **HERE}), "token of the user 'me'"),
+            (f"users: [{{token: *{SECRETIVE}}}]", "malformed"),
+            (f"users:\n- {SECRETIVE}: [", r"YAML of .* .line \d+. is malformed"),
             (SECRETIVE, "malformed"),
-            (json.dumps({"users": [{"name": "me"}, {"user": {"token": SECRETIVE}}]}), "malformed"),
+            (json.dumps({"users": [{"name": "me", "user": {}}, {"user": {"token": SECRETIVE}}]}), "without a name"),
         ],
     )
     def test_a_file_that_is_no_kubeconfig_is_a_plain_error_without_what_stands_in_it(
@@ -359,7 +376,7 @@ class TestKubeconfig:
         path = changed(kube, tmp_path, misplace)
 
         with (
-            pytest.raises(InvalidRequest, match="Expected key user") as failure,
+            pytest.raises(InvalidRequest, match=r"of users in .* has no `user`") as failure,
             opened(kube, namespace="default", kubeconfig=path),
         ):
             pass
@@ -372,7 +389,7 @@ class TestUnreachable:
     def test_nobody_listens(self, kube: KubeApi) -> None:
         with (
             cluster(kubeconfig=str(kube.kubeconfig), context=None, master="k8s://127.0.0.1:1", namespace="x") as found,
-            pytest.raises(Unavailable, match=r"port=1.*Connection refused; check --master"),
+            pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 does not answer: Connection refused; check --master"),
         ):
             found.create_secret(secret("x"))
 
@@ -385,11 +402,12 @@ class TestUnreachable:
 
         path = changed(kube, tmp_path, distrust)
 
-        with opened(kube, namespace=place, kubeconfig=path) as found, pytest.raises(Unavailable) as failure:
+        with opened(kube, namespace=place, kubeconfig=path) as found, pytest.raises(PeerNotTrusted) as failure:
             found.create_secret(secret(place))
 
-        assert "CERTIFICATE_VERIFY_FAILED" in failure.value.detail
-        assert "does the kubeconfig belong to the cluster of --master?" in failure.value.detail
+        assert "no secure connection" in failure.value.detail
+        assert "certificate" in failure.value.detail
+        assert "certificate-authority of the kubeconfig belong to the address of --master?" in failure.value.detail
         assert "\n" not in failure.value.detail
 
     def test_what_answers_is_no_kubernetes(self, kube: KubeApi, server: Server) -> None:
@@ -406,7 +424,7 @@ class TestUnreachable:
             cluster(
                 kubeconfig=str(kube.kubeconfig), context=None, master=f"k8s://{hanging_up}", namespace="x"
             ) as found,
-            pytest.raises(Unavailable, match="does not answer") as failure,
+            pytest.raises(Unavailable, match="cannot be asked to list pods") as failure,
         ):
             found.driver_pod(BUNDLE)
 

@@ -4,19 +4,21 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from kubernetes.config import incluster_config
 
 from staging_io.http import HttpClient
 from staging_protocol.errors import ExitCode, InvalidRequest, RefusedByPolicy
 from submission.account_token import AccountToken
 from submission.connection import http_settings
-from submission.kube_identity import load_identity
+from submission.kube import own_identity
+from submission.kube.api import KubeApi
+from submission.kube.connect import kube_api
 from submission.login import Login
 from submission.settings import Settings
 from tests.resolver.faulty_server import FaultyServer
@@ -218,8 +220,11 @@ class TestAccount:
 
     def test_a_token_is_made_anew_before_it_ends_and_after_a_refusal(self, place: Place) -> None:
         now = [0.0]
-        identity = load_identity(kubeconfig=str(place.town.kube.kubeconfig), context=None)
-        account = AccountToken(identity, namespace=place.name, name="submitter", audience="x", clock=lambda: now[0])
+
+        def connect() -> AbstractContextManager[KubeApi]:
+            return kube_api(kubeconfig=str(place.town.kube.kubeconfig), context=None, master=None)
+
+        account = AccountToken(connect, namespace=place.name, name="submitter", audience="x", clock=lambda: now[0])
 
         first = account.current()
         now[0] = 2_800
@@ -270,7 +275,7 @@ class TestToken:
 
         assert "log in with a browser first" in refused(job, code=ExitCode.USAGE)
 
-    def test_the_library_says_nothing_beside_us(self, job: Command, trusted: Trusted, place: Place) -> None:
+    def test_a_login_program_that_is_not_there_is_named(self, job: Command, trusted: Trusted, place: Place) -> None:
         program = place.login_program("x", version="v1") | {"command": "absent-program"}
         at(job, trusted, place=place, user={"exec": program})
 
@@ -328,9 +333,8 @@ class TestToken:
         self, job: Command, trusted: Trusted, guarded: Server, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (place.folder / "token").write_text(place.api_token("submitter"))
-        monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(place.folder / "token"))
-        authority = str(place.town.kube.kubeconfig.parent / "ca.pem")
-        monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", authority)
+        (place.folder / "ca.crt").write_bytes((place.town.kube.kubeconfig.parent / "ca.pem").read_bytes())
+        monkeypatch.setattr(own_identity, "FOLDER", place.folder)
         host, _, port = place.town.kube.url.removeprefix("https://").partition(":")
         at(job, trusted, place=place)
         del job.environment["KUBECONFIG"]
@@ -384,7 +388,7 @@ class TestWhichKubeconfig:
 
         assert "nowhere" in refused(job, code=ExitCode.USAGE)
         assert job.inside(*STAGE, "--context", "here").returncode == 0
-        assert "object with name wrong in" in refused(job, "--context", "wrong", code=ExitCode.USAGE)
+        assert "has no context 'wrong' (there are: here)" in refused(job, "--context", "wrong", code=ExitCode.USAGE)
 
     def test_without_any_the_error_says_where_it_was_looked_for(
         self, job: Command, guarded: Server, place: Place
@@ -392,7 +396,7 @@ class TestWhichKubeconfig:
         at(job, guarded, place=place)
         job.environment["KUBECONFIG"] = str(place.folder / "absent")
 
-        assert "no kubeconfig can be used" in refused(job, code=ExitCode.USAGE)
+        assert f"{place.folder}/absent does not exist" in refused(job, code=ExitCode.USAGE)
 
 
 class TestTokenFile:
@@ -417,7 +421,6 @@ class TestTokenFile:
 
 class TestCost:
     def test_a_server_that_does_not_ask_costs_no_request_more_and_no_import(self, job: Command) -> None:
-        """Kubernetes' library takes a third of a second to import."""
         job.environment |= {"KUBECONFIG": "/nowhere", "PYTHONPATH": str(Path(__file__).parents[2])}
         code = (
             "import sys\nfrom submission.cli import cli\n"

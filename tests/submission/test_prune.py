@@ -11,7 +11,9 @@ from staging_protocol.errors import ExitCode, NotFound
 from staging_protocol.pod_contract import LABEL
 from staging_protocol.tokens import BundleId, Token, TokenKind
 from submission.bundle_secret import bundle_secret
-from submission.kube_calls import ask
+from submission.kube.answers import KubeObject
+from submission.kube.request import Request
+from submission.kube.transport import Transport
 from tests.resolver.faulty_server import FaultyServer, Handler
 from tests.services.kube_api import KubeApi
 from tests.submission.conftest import STAGE, Command, Server
@@ -104,7 +106,7 @@ def test_live_bundles_are_asked_about_in_pages_and_not_one_by_one(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("submission.commands.calling.PAGE", 2)
-    monkeypatch.setattr("submission.labelled_secrets._PAGE", 2)
+    monkeypatch.setattr("submission.kube.listing.PAGE", 2)
     asked: list[str] = []
     monkeypatch.setattr("staging_io.staging.StagingClient.has_ended", lambda _client, _ns, id_: asked.append(id_))
     names = {place.secret(place.staged()) for _ in range(5)}
@@ -199,13 +201,14 @@ def test_the_clear_words_of_a_server_are_believed(status: int, code: str, place:
 
 
 def test_no_token_is_read_from_the_cluster(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[Any] = []
+    answers: list[KubeObject] = []
+    ask = Transport.answer
 
-    def kept(*arguments: Any, **options: Any) -> dict[str, Any]:
-        answers.append(ask(*arguments, **options))
-        return dict(answers[-1])
+    def kept(transport: Transport, request: Request) -> KubeObject:
+        answers.append(ask(transport, request))
+        return answers[-1]
 
-    monkeypatch.setattr("submission.labelled_secrets.ask", kept)
+    monkeypatch.setattr(Transport, "answer", kept)
     name = place.secret(place.staged())
 
     assert place.fates("--dry-run") == {name: "kept"}

@@ -4,7 +4,8 @@ import pytest
 
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.manifest import Kind
-from submission.spark_submit import Submission, parse, submission
+from submission.spark_submission import Submission, submission
+from submission.spark_submit import parse
 
 MASTER = ["--master", "k8s://https://127.0.0.1:6443"]
 

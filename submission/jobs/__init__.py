@@ -1,0 +1,1 @@
+"""Jobs that are there: waiting for them, showing, following and ending them."""

@@ -1,0 +1,94 @@
+"""`submit` before a real API server and a real staging server.
+
+There is no kubelet and no controller: a pod stays Pending until a test says how it ended, and what a deleted owner
+would take with it stays, so that what is gone was deleted by us.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from kubernetes import client
+
+from tests.services.kube_api import KubeApi
+from tests.submission.conftest import Command, Server, until
+
+IMAGE: Final = ("--conf", "spark.kubernetes.container.image=spark:4.3.0")
+KINDS: Final = ("pod", "service", "config_map", "secret", "persistent_volume_claim")
+
+
+@dataclass(kw_only=True)
+class Submitter:
+    """`spark-staging submit` of one person in one namespace."""
+
+    command: Command
+    kube: KubeApi
+    server: Server
+    namespace: str
+    master: str = ""
+    options: tuple[str, ...] = field(default=("--class", "demo.Main", "--jars", "a.jar", "--files", "data.csv"))
+
+    def arguments(self, *ours: str, app: tuple[str, ...] = ("app.jar", "10")) -> list[str]:
+        master = ("--master", f"k8s://{self.master or self.kube.url}", "--deploy-mode", "cluster")
+        return ["submit", *ours, *master, *IMAGE, "--conf", f"spark.kubernetes.namespace={self.namespace}",
+                *self.options, *app]  # fmt: skip
+
+    def submit(self, *ours: str) -> Any:
+        return self.command.inside(*self.arguments(*ours))
+
+    def objects(self, kind: str) -> list[dict[str, Any]]:
+        """Return the objects of a kind that are ours."""
+        listed = getattr(self.kube.core, f"list_namespaced_{kind}")(self.namespace)
+        whole = self.kube.core.api_client.sanitize_for_serialization(listed)["items"]
+        return [one for one in whole if "spark-staging.io/submission" in one["metadata"].get("labels", {})]
+
+    def policies(self) -> list[Any]:
+        networking = client.NetworkingV1Api(self.kube.core.api_client)
+        return list(networking.list_namespaced_network_policy(self.namespace).items)
+
+    def left(self) -> dict[str, list[str]]:
+        """Return what there is of ours, in the cluster and on the staging server."""
+        found = {kind: [one["metadata"]["name"] for one in self.objects(kind)] for kind in KINDS}
+        found["network_policy"] = [one.metadata.name for one in self.policies()]
+        found["bundle"] = [str(one.id) for one in self.server.client().bundles(self.namespace).bundles]
+        return {kind: names for kind, names in found.items() if names}
+
+    def driver(self) -> dict[str, Any]:
+        (pod,) = self.objects("pod")
+        return pod
+
+    def finish(self, *, code: int = 0) -> None:
+        """Let the driver end, as soon as it is there, with an exit code."""
+        state = {"terminated": {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}}
+        status = {
+            "phase": "Succeeded" if code == 0 else "Failed",
+            "containerStatuses": [
+                {"name": "spark-kubernetes-driver", "image": "spark:4.3.0", "imageID": "", "ready": False,
+                 "restartCount": 0, "state": state}
+            ],
+        }  # fmt: skip
+        self._has(status)
+
+    def fail_init(self, *, code: int, message: str) -> None:
+        """Let the driver's init container fail, as soon as it is there."""
+        state = {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
+        init = {"name": "spark-staging-init", "image": "init", "imageID": "", "ready": False, "restartCount": 0}
+        self._has({"phase": "Failed", "initContainerStatuses": [{**init, "state": state}]})
+
+    def _has(self, status: dict[str, Any]) -> None:
+        (pod,) = until(lambda: self.objects("pod"), what="the driver's pod")
+        self.kube.core.patch_namespaced_pod_status(pod["metadata"]["name"], self.namespace, {"status": status})
+
+
+@pytest.fixture
+def submitter(kube: KubeApi, server: Server, command: Command, tmp_path: Path) -> Iterator[Submitter]:
+    """A person who may do everything in a namespace of the test."""
+    with kube.namespace() as namespace:
+        kube.core.create_namespaced_service_account(namespace, {"metadata": {"name": "default"}})
+        for name in ("app.jar", "a.jar", "data.csv"):
+            command.file(name, f"{name} {uuid4()}")
+        command.environment["KUBECONFIG"] = str(kube.kubeconfig)
+        yield Submitter(command=command, kube=kube, server=server, namespace=namespace)
