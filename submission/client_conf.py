@@ -14,19 +14,25 @@ it to every executor.  What is remote stays with Spark.  Pure.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from staging_protocol.errors import InvalidRequest
 from staging_protocol.manifest import Kind
 from staging_protocol.pod_contract import FilesIn, folder_of
 from staging_protocol.uris import Locality
 from submission.classify import Classified, Dependency
-from submission.spark_conf import EXECUTOR_PYTHON_PATH, FETCH_CACHE, Delivery, others, python_path, tell_path
+from submission.spark_conf import (
+    DRIVER_CLASS_PATH,
+    EXECUTOR_CLASS_PATH,
+    EXECUTOR_PYTHON_PATH,
+    FETCH_CACHE,
+    Delivery,
+    others,
+    python_path,
+    refuse_colons,
+    tell_path,
+)
 from submission.spark_submit import PROPERTIES
 
 NO_RESOURCE: Final = "spark-internal"
 """Main resource of an application that is on the class path already (`SparkLauncher.NO_RESOURCE`)."""
-
-DRIVER_CLASS_PATH: Final = "spark.driver.extraClassPath"
-EXECUTOR_CLASS_PATH: Final = "spark.executor.extraClassPath"
 
 
 def deliver_client(
@@ -76,12 +82,7 @@ def _is_ours(item: Dependency) -> bool:
 
 def _class_path(jars: list[Dependency], *, outside: bool) -> list[str]:
     folder = folder_of(Kind.JAR, files_in=FilesIn.DATA)
-    paths = [item.uri.local_path if outside else f"{folder}/{item.target}" for item in jars]
-    for path in paths:
-        if ":" in path:
-            msg = f"{path} has a colon, with which class paths separate names; rename it"
-            raise InvalidRequest(msg)
-    return paths
+    return refuse_colons([item.uri.local_path if outside else f"{folder}/{item.target}" for item in jars])
 
 
 def _client_notes(classified: Classified) -> Iterable[str]:

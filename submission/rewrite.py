@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from submission.classify import OPTIONS
-from submission.client_conf import DRIVER_CLASS_PATH
+from submission.spark_conf import DRIVER_CLASS_PATH
 from submission.spark_submission import Submission
 from submission.spark_submit import PROPERTIES, Option, SubmitCommand
 

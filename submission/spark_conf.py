@@ -7,6 +7,9 @@ In cluster mode, where the init container has filled both pods:
     archives   nothing                                                unpacked in the working folder
     files      spark.files=local:///var/spark-data/spark-files/x      for SparkFiles.get in the driver
 
+Jars of an R program are on the class paths of driver and executors instead: Spark looks into each one of spark.jars for
+sources of R packages, and knows `file:` only (`RPackageUtils.checkAndBuildRPackage`).
+
 `client_conf` does the same for a driver outside the cluster.
 
 Verified with stock 3.5.9 and 4.3.0 on a cluster; where versions differ, the note says how.  Pure.
@@ -28,6 +31,8 @@ from submission.spark_submit import PROPERTIES
 
 DRIVER_PYTHON_PATH: Final = "spark.kubernetes.driverEnv.PYTHONPATH"
 EXECUTOR_PYTHON_PATH: Final = "spark.executorEnv.PYTHONPATH"
+DRIVER_CLASS_PATH: Final = "spark.driver.extraClassPath"
+EXECUTOR_CLASS_PATH: Final = "spark.executor.extraClassPath"
 AVOID_DOWNLOAD: Final = "spark.kubernetes.jars.avoidDownloadSchemes"
 FETCH_CACHE: Final = "spark.files.useFetchCache"
 
@@ -112,7 +117,10 @@ def deliver(
     files = others(classified, Kind.FILE)
     passed = [item for item in files if spark_files or item.locality is Locality.CONTAINER_LOCAL]
     told: dict[str, str] = {}
-    _tell_jars(told, classified, properties=properties)
+    if classified.main is not None and classified.main.kind is Kind.FILE:
+        _tell_class_paths(told, classified, properties=properties)
+    else:
+        _tell_jars(told, classified, properties=properties)
     _tell_list(told, PROPERTIES[Kind.FILE], [_pod_uri(item, files_in=FilesIn.DATA) for item in passed])
     if passed and FETCH_CACHE not in properties:
         told[FETCH_CACHE] = "false"  # one copy less on each executor
@@ -159,6 +167,29 @@ def _tell_jars(told: dict[str, str], classified: Classified, *, properties: Mapp
         schemes = [scheme for scheme in properties.get(AVOID_DOWNLOAD, "").split(",") if scheme.strip()]
         # 3.x does not know the property and behaves as if it were set.
         told[AVOID_DOWNLOAD] = ",".join(schemes if "local" in schemes else ["local", *schemes])
+
+
+def _tell_class_paths(told: dict[str, str], classified: Classified, *, properties: Mapping[str, str]) -> None:
+    paths = [
+        item.uri.local_path
+        if item.locality is Locality.CONTAINER_LOCAL
+        else f"{folder_of(item.kind, files_in=FilesIn.DATA)}/{item.target}"
+        for item in others(classified, Kind.JAR)
+    ]
+    tell_path(told, (DRIVER_CLASS_PATH, EXECUTOR_CLASS_PATH), refuse_colons(paths), properties=properties)
+
+
+def refuse_colons(paths: list[str]) -> list[str]:
+    """Return the entries of a class path.
+
+    Raises:
+        InvalidRequest: one has a colon.
+    """
+    for path in paths:
+        if ":" in path:
+            msg = f"{path} has a colon, with which class paths separate names; rename it"
+            raise InvalidRequest(msg)
+    return paths
 
 
 def _tell_list(told: dict[str, str], key: str, values: list[str]) -> None:

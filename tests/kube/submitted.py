@@ -72,13 +72,13 @@ def running_executors(jobs: Cluster, driver: str) -> list[dict[str, Any]] | None
 
 def client_mode(job: Job, *, installation: Installation, context: Context) -> dict[str, Any]:
     """Run a driver on this machine, whose executors use staged dependencies; return what it printed."""
-    files, home = job.files, job.spark.home
+    files, home, address = job.files, job.spark.home, _address_for_pods(installation.cluster)
     conf = SMALL | {
         "spark.kubernetes.namespace": installation.cluster.namespace,
         "spark.kubernetes.container.image": job.image.name,
-        "spark.kubernetes.authenticate.serviceAccountName": "spark",
-        "spark.driver.host": _address_for_pods(installation.cluster),
-        "spark.driver.bindAddress": "0.0.0.0",  # noqa: S104 - executors come from the cluster
+        "spark.driver.host": address,
+        # Executors of Spark 4.1 and newer connect to it.
+        "spark.driver.bindAddress": address,
         # The interpreters of driver and executors have to be of one version; that of the package's folder is.
         "spark.pyspark.driver.python": str(home.parents[3] / "bin" / "python"),
         "spark.pyspark.python": "python3",

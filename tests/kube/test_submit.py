@@ -68,14 +68,11 @@ def test_everything_that_was_made_is_owned_by_the_driver(submitted: list[Finishe
     cluster = installation.cluster
     for job in submitted:
         driver = cluster.get("pod", job.job.name)
-        selector = driver["metadata"]["labels"]["spark-app-selector"]
-        services = [
-            item
-            for item in cluster.select("service")
-            if item["spec"].get("selector", {}).get("spark-app-selector") == selector
-        ]
-        assert len(services) == 1
-        assert services[0]["metadata"]["ownerReferences"][0]["uid"] == driver["metadata"]["uid"]
+        labels = f"spark-staging.io/submission={driver['metadata']['labels']['spark-staging.io/submission']}"
+        # Its Service goes with the application.
+        made = [item for kind in ("configmap", "secret") for item in cluster.select(kind, labels=labels)]
+        assert len(made) == 3
+        assert {item["metadata"]["ownerReferences"][0]["uid"] for item in made} == {driver["metadata"]["uid"]}
 
 
 def test_an_executor_in_the_place_of_a_killed_one_has_every_dependency(killed: Finished) -> None:

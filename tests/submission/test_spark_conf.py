@@ -146,6 +146,15 @@ def test_a_main_r_file_lies_where_spark_does_not_delete_it() -> None:
     assert "spark.files" not in told.properties
 
 
+def test_jars_of_an_r_program_are_on_the_class_paths_because_spark_would_open_them_as_files() -> None:
+    own = {"spark.driver.extraClassPath": "/own.jar"}
+    told = in_cluster(job("main.R", jars=("a.jar", "local:///opt/b.jar")), properties=own).properties
+    assert "spark.jars" not in told
+    assert "spark.kubernetes.jars.avoidDownloadSchemes" not in told
+    assert told["spark.executor.extraClassPath"] == "/var/spark-data/spark-jars/a.jar:/opt/b.jar"
+    assert told["spark.driver.extraClassPath"] == "/var/spark-data/spark-jars/a.jar:/opt/b.jar:/own.jar"
+
+
 def test_a_main_resource_in_the_image_is_left_alone() -> None:
     assert in_cluster(job("local:///opt/app.jar")).main == "local:///opt/app.jar"
 
