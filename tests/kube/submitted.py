@@ -97,7 +97,7 @@ def client_mode(job: Job, *, installation: Installation, context: Context) -> di
 
 def r_job(job: Job, image: Image, *, installation: Installation, context: Context) -> str:
     """Run the R job to its end and return its driver's log."""
-    job = dataclasses.replace(job, image=image, suffix="-r")
+    job = dataclasses.replace(job, image=image, suffix="-r", conf={"spark.pyspark.python": "python3"})
     words = words_of(job, installation=installation, context=context)
     words[words.index(str(job.files.main))] = str(R_MAIN)
     done = ended(words, installation=installation)

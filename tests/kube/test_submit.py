@@ -80,17 +80,21 @@ def test_an_executor_in_the_place_of_a_killed_one_has_every_dependency(killed: F
     assert {name: killed.used_by_executors(name) for name in DEPENDENCIES} == dict.fromkeys(DEPENDENCIES, EXECUTORS)
 
 
-def test_an_r_program_finds_its_dependencies(
+def test_an_r_program_and_its_executors_find_every_dependency(
     installation: Installation, submit_jobs: list[Job], workshop: Workshop
 ) -> None:
     job = submit_jobs[1]
     image = spark_image(job.spark, settings=read_settings(), packages=("r-base-core",))
     workshop.bring(image)
     log = r_job(job, image, installation=installation, context=workshop.context)
-    assert f"R PROBE file {job.files.markers['file']}" in log
-    assert job.files.jar.name in log
-    assert "R PROBE archive TRUE" in log
-    assert job.files.package.name in log
+    markers = job.files.markers
+    assert f"R PROBE file {markers['file']}" in log
+    assert f"R PROBE jars {job.files.jar.name}" in log
+    in_python = " ".join(markers[name] for name in ("archive", "module", "package"))
+    assert f"R PROBE archive and Python {in_python}" in log
+    (line,) = [line for line in log.splitlines() if line.startswith("R PROBE executors ")]
+    found = dict(one.strip().split("=", maxsplit=1) for one in line.removeprefix("R PROBE executors ").split(";"))
+    assert found == dict.fromkeys(("1", "2"), f"{markers['jar']} {markers['file']} {in_python}")
 
 
 def test_the_exit_code_of_a_failing_driver_is_that_of_submit(
