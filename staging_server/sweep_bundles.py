@@ -71,7 +71,7 @@ class BundleSweep:
 
     async def run(self, lease: SweepLease, now: datetime) -> AsyncIterator[Ended]:
         """Look at what has to be looked at, and yield what ended."""
-        await self._follow_policies(lease)
+        await self._follow_policies(lease, now)
         waits: set[OwnerReference | None] = set()
         async for candidates in self._to_look_at(now):
             for looked in await self._batches.write(_look, self._looks(candidates, lease), lease=lease):
@@ -87,7 +87,7 @@ class BundleSweep:
     async def _to_look_at(self, now: datetime) -> AsyncIterator[Sequence[Candidate]]:
         # Kept until all of them were looked at: what fails now is tried again by the next sweep.
         self._changes = taken = _both(self._changes, self._sights.take_changes())
-        if self._compared is None or now - self._compared >= _COMPARE_EVERY:
+        if self._is_time_to_compare(now):
             # What happened while another process had the lead, or wrote what was not so any more.
             self._changes = taken = _both(taken, Changes(all=True))
         async for some in self._changed(taken, now):
@@ -108,9 +108,14 @@ class BundleSweep:
             async for page in self._pages(looks.find_soon, keep=self._is_new, until=now + ASK_AGAIN):
                 yield page
 
-    async def _follow_policies(self, lease: SweepLease) -> None:
+    def _is_time_to_compare(self, now: datetime) -> bool:
+        return self._compared is None or now - self._compared >= _COMPARE_EVERY
+
+    async def _follow_policies(self, lease: SweepLease, now: datetime) -> None:
         policies = self._policies.now
-        if await self._metadata.read(marks.find_mark, marks.POLICIES) == policies.fingerprint:
+        is_followed = await self._metadata.read(marks.find_mark, marks.POLICIES) == policies.fingerprint
+        # Bundles may have been made since by a process that knew the present policies later.
+        if is_followed and not self._is_time_to_compare(now):
             return
 
         def is_sooner(one: Candidate) -> bool:

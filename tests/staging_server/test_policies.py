@@ -130,6 +130,23 @@ async def test_a_stricter_policy_counts_from_the_next_sweep_on(tmp_path: Path) -
         assert [bundle.id for bundle in (await domain.sweep()).bundles] == [created.id]
 
 
+async def test_a_bundle_that_was_made_by_who_knew_the_stricter_policy_later_ends_by_it_within_an_hour(
+    tmp_path: Path,
+) -> None:
+    async with open_domain(tmp_path) as domain:
+        loose = domain.parts.policies.now
+        strict = parse_policies("[defaults]\ntime_to_live = 1800", base=BASE, name="new")
+        domain.parts.policies.now = strict
+        await domain.sweep()
+        domain.parts.policies.now = loose
+        created = await domain.stage(b"1")
+        domain.parts.policies.now = strict
+        domain.clock.move(minutes=59)
+        assert (await domain.sweep()).bundles == ()
+        domain.clock.move(minutes=2)
+        assert [bundle.id for bundle in (await domain.sweep()).bundles] == [created.id]
+
+
 async def test_a_diff_says_what_would_change_and_changes_nothing(tmp_path: Path) -> None:
     async with open_domain(tmp_path) as domain:
         short = await domain.stage(b"1234")
