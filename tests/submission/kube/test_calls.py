@@ -13,10 +13,10 @@ from submission.kube.errors import AlreadyExists, Gone
 from submission.kube.resources import (
     CONFIG_MAPS,
     NAMESPACES,
-    POD_GROUPS,
     PODS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    Resource,
     resource_of,
 )
 from tests.services import kube_api
@@ -114,8 +114,10 @@ class TestObjects:
         assert admin.get(NAMESPACES, place, namespace=None)["metadata"]["name"] == place
 
     def test_a_kind_that_the_cluster_does_not_have_is_not_found(self, admin: KubeApi, place: str) -> None:
-        with pytest.raises(NotFound, match=f"refused to list podgroups in namespace {place}"):
-            admin.list(POD_GROUPS, namespace=place)
+        unknown = Resource(api_version="example.com/v1", kind="Unknown", plural="unknowns")
+
+        with pytest.raises(NotFound, match=f"refused to list unknowns in namespace {place}"):
+            admin.list(unknown, namespace=place)
 
     def test_a_namespace_that_is_missing_is_told_with_the_setting(self, admin: KubeApi) -> None:
         with pytest.raises(NotFound, match=r'namespaces "absent" not found; check .*spark\.kubernetes\.namespace'):
