@@ -83,7 +83,7 @@ crash: setup
 
 STEPS ?= 1000000
 retention-model: setup
-	RETENTION_STEPS=$(STEPS) $(BIN)/python -m pytest -q tests/staging_server/test_retention_model.py
+	RETENTION_STEPS=$(STEPS) $(BIN)/python -m pytest -q tests/staging_server/retention/test_retention_model.py
 
 golden: setup
 	$(BIN)/python -m tests.submission.differential.golden

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from submission.spark_keys import FAMILIES, KEYS, Key, Treatment
+from submission.spark.keys import FAMILIES, KEYS, Key, Treatment
 
 _MEANINGS: Final = {
     Treatment.OBJECTS: "`submit` makes the driver's objects by it, as stock Spark does, and passes it on to the driver",

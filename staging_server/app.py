@@ -15,7 +15,7 @@ from staging_server.auth.opening import Gate
 from staging_server.bodies import defer_continue
 from staging_server.exchange import EXCHANGE, Exchange
 from staging_server.guard import admit
-from staging_server.metrics import Metrics
+from staging_server.metrics.registry import Metrics
 from staging_server.middlewares import observe
 from staging_server.openapi import describe
 from staging_server.parts import ServerParts

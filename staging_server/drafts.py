@@ -17,7 +17,7 @@ from staging_protocol.manifest import Kind, Manifest, ManifestEntry
 from staging_protocol.owners import check_owner
 from staging_protocol.uris import STAGED_SCHEME, DependencyUri, Locality
 from staging_protocol.wire import encode
-from staging_server.policies import Policy
+from staging_server.retention.policies import Policy
 from staging_server.settings import LimitSettings
 
 _WORK: Final = "work"

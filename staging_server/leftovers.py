@@ -22,8 +22,8 @@ from staging_server.metadata import arrivals, remains, upload_endings
 from staging_server.metadata.base import Metadata, one_by_one
 from staging_server.metadata.leases import SweepLease
 from staging_server.metadata.upload_endings import Ending, Idle
+from staging_server.retention.sweep_batches import Batches
 from staging_server.settings import RetentionSettings
-from staging_server.sweep_batches import Batches
 from staging_server.times import micros
 from staging_server.uploads.tidying import remove_ended
 

@@ -23,16 +23,16 @@ from staging_server.blobs.upload_files import sync_folder
 from staging_server.bundles.creation import Creation
 from staging_server.bundles.operations import Bundles
 from staging_server.bundles.overview import Overview
-from staging_server.foresight import Foresight
-from staging_server.known_policies import KnownPolicies
-from staging_server.lead import LeadSights
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import database_file, open_for_reading, open_metadata
 from staging_server.observer import SILENT, Observer
 from staging_server.reserve import Reserve
+from staging_server.retention.foresight import Foresight
+from staging_server.retention.known_policies import KnownPolicies
+from staging_server.retention.lead import LeadSights
+from staging_server.retention.sights import UNKNOWN, UNOBSERVED, Sights
+from staging_server.retention.sweeper import Sweeper
 from staging_server.settings import Connect, Settings, StorageSettings
-from staging_server.sights import UNKNOWN, UNOBSERVED, Sights
-from staging_server.sweeper import Sweeper
 from staging_server.times import Clock, utc_now
 from staging_server.uploads.batches import Batches
 from staging_server.uploads.resumable import ResumableUploads

@@ -20,13 +20,13 @@ from staging_server.connections.front import Make, open_front
 from staging_server.connections.listening import listen, raise_file_limit, url_of
 from staging_server.connections.tls import Tls, open_tls
 from staging_server.connections.watched import WatchedConnection
-from staging_server.lead import Lead
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.store import database_file
-from staging_server.metrics import Metrics
+from staging_server.metrics.registry import Metrics
 from staging_server.owned import owned
 from staging_server.parts import open_server_parts, pod_endpoint
 from staging_server.process_memory import spare_collector
+from staging_server.retention.lead import Lead
 from staging_server.settings import AuthMode, Settings, settings_text
 from staging_server.state import STATE, AppState
 from staging_server.times import Clock, utc_now

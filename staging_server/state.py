@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from staging_protocol.api.info import PodEndpoint
 from staging_server.auth.opening import Gate
-from staging_server.metrics import Metrics
+from staging_server.metrics.registry import Metrics
 from staging_server.parts import ServerParts
 
 

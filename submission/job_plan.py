@@ -10,21 +10,21 @@ from typing import Final
 from staging_protocol.errors import InvalidRequest
 from staging_protocol.uris import Locality
 from submission.classify import OPTIONS, Dependency, main_dependency, named, split_list
-from submission.client_conf import NO_RESOURCE
-from submission.contradictions import refuse_contradictions
-from submission.effective import NAME, effective, fallbacks, ignored
 from submission.settings import DEFAULT_NAMESPACE, Environment, Settings
-from submission.spark_conf import SparkVersion
-from submission.spark_installation import (
+from submission.spark.client_conf import NO_RESOURCE
+from submission.spark.command_line import SubmitCommand
+from submission.spark.conf import SparkVersion
+from submission.spark.contradictions import refuse_contradictions
+from submission.spark.effective import NAME, effective, fallbacks, ignored
+from submission.spark.installation import (
     Installation,
     any_installation,
     installation,
     known_version,
     version_of_image,
 )
-from submission.spark_keys import refuse_mistyped, review
-from submission.spark_submission import Submission, submission
-from submission.spark_submit import SubmitCommand
+from submission.spark.keys import refuse_mistyped, review
+from submission.spark.submission import Submission, submission
 
 NAMESPACE_PROPERTY: Final = "spark.kubernetes.namespace"
 _IMAGES: Final = ("spark.kubernetes.driver.container.image", "spark.kubernetes.container.image")

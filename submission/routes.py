@@ -8,7 +8,7 @@ from staging_protocol.manifest import Kind
 from staging_protocol.pod_contract import FilesIn, folder_of
 from staging_protocol.uris import Locality
 from submission.classify import Classified, Dependency
-from submission.spark_conf import SparkVersion, fetches_files
+from submission.spark.conf import SparkVersion, fetches_files
 
 _IN_IMAGE = "nothing: it is in the image"
 _LEFT_TO_SPARK = "Spark: the driver downloads it and serves it to executors"

@@ -18,11 +18,11 @@ from staging_server.cluster.observer import SILENT, WatchObserver
 from staging_server.cluster.pods import Pods, PodSight
 from staging_server.cluster.watched import Watched, open_sights
 from staging_server.known_tokens import AccessTokens
-from staging_server.lead import OpenSights
 from staging_server.namespaces import NamesOnly, Tenants
 from staging_server.owned import owned
+from staging_server.retention.lead import OpenSights
+from staging_server.retention.sights import Sights
 from staging_server.settings import AuthMode, AuthSettings, Connect, KubernetesSettings, Settings
-from staging_server.sights import Sights
 from staging_server.times import Clock, utc_now
 
 

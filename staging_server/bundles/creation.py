@@ -11,15 +11,15 @@ from staging_protocol.tokens import BundleId, Token, TokenKind
 from staging_protocol.wire import encode
 from staging_server.bundles.shown import bundle_of
 from staging_server.drafts import Draft, Drafts, check_time_to_live
-from staging_server.facts import Facts, Owner
-from staging_server.known_policies import KnownPolicies
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.creation import create_bundles
 from staging_server.metadata.lives import owner_key
 from staging_server.metadata.new_bundles import Created, NewBundleRow
 from staging_server.observer import SILENT, Observer
 from staging_server.readers import Readers
-from staging_server.retention import decide
+from staging_server.retention.deciding import decide
+from staging_server.retention.facts import Facts, Owner
+from staging_server.retention.known_policies import KnownPolicies
 from staging_server.settings import Settings
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, utc_now

@@ -13,7 +13,6 @@ from staging_protocol.tokens import BundleId, Token, TokenKind
 from staging_protocol.wire import decode
 from staging_server.activity import Activity
 from staging_server.bundles.shown import bundle_of
-from staging_server.known_policies import KnownPolicies
 from staging_server.metadata import changes, lookup, rows
 from staging_server.metadata.base import Item, Metadata, Operation, one_by_one
 from staging_server.metadata.changes import Change
@@ -22,6 +21,7 @@ from staging_server.metadata.lookup import FileAt
 from staging_server.metadata.rows import AnyRow, BundleAt
 from staging_server.observer import SILENT, Observer
 from staging_server.readers import Readers, StoredFile, require_sealed
+from staging_server.retention.known_policies import KnownPolicies
 from staging_server.settings import Settings
 from staging_server.tenants import Caller, Tenant
 from staging_server.times import Clock, utc_now

@@ -11,15 +11,15 @@ from staging_protocol.errors import InvalidRequest
 from staging_protocol.tokens import BundleId
 from staging_protocol.wire import decode
 from staging_server.bundles.shown import bundle_of
-from staging_server.known_policies import KnownPolicies
 from staging_server.metadata import lookup, rows, usage
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.claim_counts import count_claims
 from staging_server.metadata.lives import judge
 from staging_server.metadata.lookup import PageOf
 from staging_server.metadata.rows import AnyRow, BundleAt
+from staging_server.retention.known_policies import KnownPolicies
+from staging_server.retention.sights import UNOBSERVED, Sights
 from staging_server.settings import Settings
-from staging_server.sights import UNOBSERVED, Sights
 from staging_server.tenants import Tenant
 from staging_server.times import Clock, micros, moment_of, utc_now
 

@@ -5,8 +5,8 @@ from staging_protocol.digests import Digest
 from staging_protocol.tokens import BundleId
 from staging_server.metadata.lives import owner_of, pin_of, remembered
 from staging_server.metadata.rows import AnyRow
-from staging_server.policies import Policy
-from staging_server.retention import decide
+from staging_server.retention.deciding import decide
+from staging_server.retention.policies import Policy
 from staging_server.times import maybe_moment, moment_of
 
 

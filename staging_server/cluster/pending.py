@@ -8,7 +8,7 @@ from staging_protocol.owners import OWNER_KINDS, OwnerReference
 from staging_protocol.tokens import BundleId
 from staging_server.cluster.kinds import Kind
 from staging_server.cluster.objects import Kept
-from staging_server.sights import Changes
+from staging_server.retention.sights import Changes
 
 _MOST: Final = 50_000
 """Changes, some 20 MB; beyond, everything may have changed."""

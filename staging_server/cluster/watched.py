@@ -28,8 +28,8 @@ from staging_server.cluster.observer import SILENT, WatchObserver
 from staging_server.cluster.pending import Pending
 from staging_server.cluster.pods import PodSight
 from staging_server.cluster.watching import Watch
+from staging_server.retention.sights import Changes, Seen, Sight, Sights
 from staging_server.settings import KubernetesSettings
-from staging_server.sights import Changes, Seen, Sight, Sights
 from staging_server.tenants import Tenant
 from staging_server.times import Clock, utc_now
 

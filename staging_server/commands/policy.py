@@ -12,7 +12,7 @@ from staging_server.sizes import human_size
 from staging_server.times import clock_text, utc_now
 
 if TYPE_CHECKING:
-    from staging_server.policy_diff import ChangedBundle, ChangedNamespace, PolicyDiff
+    from staging_server.retention.policy_diff import ChangedBundle, ChangedNamespace, PolicyDiff
     from staging_server.settings import Settings
 
 
@@ -38,10 +38,10 @@ def diff(*, file: Path, folder: Path | None, output: str) -> None:
 
 
 async def _diff(settings: "Settings", file: Path) -> "PolicyDiff":
-    from staging_server.known_policies import KnownPolicies, read_text
     from staging_server.metadata.store import open_for_reading
-    from staging_server.policies import parse_policies, policy_of
-    from staging_server.policy_diff import policy_diff
+    from staging_server.retention.known_policies import KnownPolicies, read_text
+    from staging_server.retention.policies import parse_policies, policy_of
+    from staging_server.retention.policy_diff import policy_diff
 
     before = KnownPolicies(settings).now
     after = parse_policies(read_text(file), base=policy_of(settings), name=str(file))

@@ -46,7 +46,7 @@ def serve(**options: Any) -> None:
 @contextmanager
 def _metrics_of(settings: "Settings") -> Iterator[None]:
     """Make room for the numbers of all workers, if there are some; before anything imports prometheus-client."""
-    from staging_server.metrics_folder import metrics_folder
+    from staging_server.metrics.folder import metrics_folder
     from staging_server.settings.prometheus import share_metrics
 
     if settings.workers == 1:

@@ -7,11 +7,11 @@ from aiohttp import hdrs, web
 
 from staging_protocol.api.info import API_VERSION, Info, Limits
 from staging_protocol.api.operators import NewSweep
-from staging_server import metrics as prometheus
 from staging_server.answers import json_answer, json_bytes, plain_text
 from staging_server.bodies import read_struct
 from staging_server.exchange import Exchange
 from staging_server.health import check_ready
+from staging_server.metrics import registry as prometheus
 from staging_server.uploads.batches import batch_limits
 
 

@@ -20,8 +20,8 @@ from staging_server.metadata.lives import look_at, rebind, remembered
 from staging_server.metadata.numbers import next_number
 from staging_server.metadata.rows import AnyRow, BundleAt, lock_bundle
 from staging_server.metadata.tables import bundle_files, bundles, pins, reports, tenant_blobs, tenants
-from staging_server.policies import Policy
-from staging_server.retention import decide
+from staging_server.retention.deciding import decide
+from staging_server.retention.policies import Policy
 from staging_server.tenants import Caller
 from staging_server.times import maybe_micros, micros
 

@@ -17,13 +17,13 @@ from staging_protocol.api.bundles import Pin
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId
 from staging_protocol.wire import decode
-from staging_server.facts import Facts, Life, Owner, Pods
-from staging_server.history import NOTHING, History, learn
 from staging_server.metadata.rows import AnyRow
 from staging_server.metadata.tables import bundles, sightings
-from staging_server.policies import Policy
-from staging_server.retention import Decision, decide
-from staging_server.sights import Seen, Sight, Sights
+from staging_server.retention.deciding import Decision, decide
+from staging_server.retention.facts import Facts, Life, Owner, Pods
+from staging_server.retention.history import NOTHING, History, learn
+from staging_server.retention.policies import Policy
+from staging_server.retention.sights import Seen, Sight, Sights
 from staging_server.tenants import Tenant
 from staging_server.times import maybe_micros, maybe_moment, moment_of
 

@@ -26,9 +26,9 @@ from staging_server.metadata.lives import judge, look_at, owner_key, owner_of, r
 from staging_server.metadata.partial_indexes import KUBERNETES_CLAIMS
 from staging_server.metadata.rows import COLUMNS, JOINED, AnyRow, BundleAt, lock_bundle
 from staging_server.metadata.tables import bundles, sightings, tenants
-from staging_server.policies import Policies
-from staging_server.retention import decide
-from staging_server.sights import Changes, Sights
+from staging_server.retention.deciding import decide
+from staging_server.retention.policies import Policies
+from staging_server.retention.sights import Changes, Sights
 from staging_server.tenants import Tenant
 from staging_server.times import Clock, maybe_micros, micros, moment_of
 

@@ -75,7 +75,7 @@ def _in_a_line(value: object) -> str:
 
 
 def _row(bundle: "Bundle") -> Sequence[str]:
-    from submission.progress import in_words
+    from submission.progress.telling import in_words
 
     return (
         bundle.id, bundle.namespace, bundle.application, str(bundle.state), str(bundle.files), in_words(bundle.size),

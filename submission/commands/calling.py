@@ -28,8 +28,8 @@ class Call(Protocol):
 @contextmanager
 def calls(settings: "Settings") -> "Iterator[Call]":
     """Yield what calls the server."""
-    from submission.connection import connected
-    from submission.retrying import retried
+    from submission.access.connection import connected
+    from submission.access.retrying import retried
 
     with connected(settings) as connection:
 

@@ -16,8 +16,8 @@ from submission.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from submission.checking import Checked
     from submission.classify import Dependency
+    from submission.readiness.checking import Checked
     from submission.settings import Settings
 
 
@@ -72,8 +72,8 @@ def _check(dependencies: list["Dependency"], *, settings: "Settings") -> list["C
     import threading
 
     from resolver.sources.choose import Sources
-    from submission.checking import Checker
-    from submission.outside import outside_of
+    from submission.readiness.checking import Checker
+    from submission.readiness.outside import outside_of
 
     with outside_of(settings) as outside:
         return Checker(Sources(outside), stop=threading.Event(), identify=True).check(dependencies)

@@ -11,7 +11,7 @@ from submission.commands.tables import print_problems, print_table
 
 if TYPE_CHECKING:
     from resolver.sources.base import Stat
-    from submission.checking import Checked
+    from submission.readiness.checking import Checked
 
 _WIDEST: Final = 24
 """Characters of a version: an entity tag of S3 has 34, and its beginning tells it from others."""
@@ -36,7 +36,7 @@ def _print_used_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _row(one: "Checked") -> tuple[str, ...]:
-    from submission.progress import in_words
+    from submission.progress.telling import in_words
 
     size = one.stat.size
     return (
@@ -76,7 +76,7 @@ def _checksums(stat: "Stat") -> list[str]:
 
 
 def _fields(one: "Checked") -> dict[str, Any]:
-    from submission.present import stated_digest
+    from submission.locks.present import stated_digest
 
     version, digest = one.stat.version, stated_digest(one.stat)
     return {

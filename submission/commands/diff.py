@@ -17,7 +17,7 @@ from submission.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from submission.lockfile import Lock, Locked
+    from submission.locks.lockfile import Lock, Locked
 
 
 @click.command("diff", cls=StagingCommand)
@@ -44,8 +44,8 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
       spark-staging diff deps.lock.json --jars s3a://libs/etl/ --main app.jar
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.commands.lock_views import print_difference
-    from submission.lock_changes import difference
-    from submission.lockfile import read_lock
+    from submission.locks.changes import difference
+    from submission.locks.lockfile import read_lock
 
     old = read_lock(parameters["old"])
     found = difference(old.entries, _other_side(parameters, old))
@@ -54,10 +54,10 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 
 
 def _other_side(parameters: dict[str, Any], old: "Lock") -> "tuple[Locked, ...]":
-    from submission.lockfile import read_lock
-    from submission.present import Digests, present
+    from submission.locks.lockfile import read_lock
+    from submission.locks.present import Digests, present
     from submission.problems import together
-    from submission.progress import shown
+    from submission.progress.telling import shown
 
     names = any(parameters[name] for name in ("jars", "files", "py_files", "archives", "main"))
     if parameters["new"] is not None:

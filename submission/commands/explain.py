@@ -47,7 +47,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.job_plan import plan, settings_for
     from submission.settings import Environment
-    from submission.spark_submit import JobCommand, parse_arguments
+    from submission.spark.command_line import JobCommand, parse_arguments
 
     command = parse_arguments(parameters["command"])
     if isinstance(command, JobCommand):
@@ -73,11 +73,11 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 
 
 def _routes(job: "Plan", parameters: dict[str, Any], *, settings: "Settings") -> "list[Route]":
-    from submission.local_files import found
-    from submission.progress import shown
-    from submission.readiness import made_ready
+    from submission.progress.telling import shown
+    from submission.readiness.ready import made_ready
     from submission.routes import client_routes, routes
-    from submission.spark_conf import deliver
+    from submission.spark.conf import deliver
+    from submission.staging.local_files import found
 
     with shown(parameters["progress"]) as progress:
         looks = looks_of(parameters, remote_is_sparks=not job.submission.is_cluster)
@@ -101,7 +101,7 @@ def _routes(job: "Plan", parameters: dict[str, Any], *, settings: "Settings") ->
 
 def _print(found: "list[Route]") -> None:
     from staging_protocol.printable import printable
-    from submission.progress import in_words
+    from submission.progress.telling import in_words
 
     for number, route in enumerate(found):
         if number:

@@ -18,7 +18,7 @@ from submission.commands.options import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from submission.lockfile import Lock
+    from submission.locks.lockfile import Lock
 
 
 @click.command("lock", cls=StagingCommand)
@@ -45,11 +45,11 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.classify import classify, refuse_secrets
     from submission.commands.lock_views import print_locked
-    from submission.lock_changes import difference
-    from submission.lockfile import Lock, write_lock
-    from submission.present import Digests, present
+    from submission.locks.changes import difference
+    from submission.locks.lockfile import Lock, write_lock
+    from submission.locks.present import Digests, present
     from submission.problems import together
-    from submission.progress import shown
+    from submission.progress.telling import shown
 
     path = lock_of(parameters)
     old = _read_if_there(path)
@@ -77,7 +77,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 
 def _read_if_there(path: "Path") -> "Lock | None":
     from staging_protocol.errors import NotFound
-    from submission.lockfile import read_lock
+    from submission.locks.lockfile import read_lock
 
     try:
         return read_lock(path)

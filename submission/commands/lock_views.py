@@ -12,10 +12,10 @@ from submission.commands.options import Output
 from submission.commands.tables import print_problems, print_table
 
 if TYPE_CHECKING:
-    from submission.lock_changes import Changed, Difference
-    from submission.lockfile import Locked
-    from submission.present import Present
-    from submission.verdicts import Verdict
+    from submission.locks.changes import Changed, Difference
+    from submission.locks.lockfile import Locked
+    from submission.locks.present import Present
+    from submission.locks.verdicts import Verdict
 
 
 def print_locked(found: "Present", *, path: Path, changes: "Difference", is_new: bool, output: Output) -> None:
@@ -25,7 +25,7 @@ def print_locked(found: "Present", *, path: Path, changes: "Difference", is_new:
         fields = {"lock": str(path), "entries": len(found.entries), "size": size, "read": found.read}
         click.echo(json.dumps({**fields, "bytes_read": found.bytes_read, "changes": _fields(changes)}, indent=2))
         return
-    from submission.progress import in_words
+    from submission.progress.telling import in_words
 
     click.echo(f"lock        {path}{'' if changes else ' (as it was)'}")
     number = len(found.entries)
@@ -67,7 +67,7 @@ def _print_changes(found: "Difference") -> None:
 
 
 def _changes(changed: "Changed") -> tuple[str, ...]:
-    from submission.lock_changes import shortened
+    from submission.locks.changes import shortened
 
     return tuple(f"{one.field:<8}{shortened(one.old)} -> {shortened(one.new)}" for one in changed.changes)
 

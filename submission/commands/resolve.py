@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from resolver.sources.base import Source
     from staging_protocol.manifest import Kind, Manifest
     from staging_protocol.tokens import BundleId
-    from submission.frozen import Frozen
-    from submission.progress import Progress
+    from submission.locks.frozen import Frozen
+    from submission.progress.telling import Progress
     from submission.settings import Settings
 
 _BUNDLE = "bundle:"
@@ -58,7 +58,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
       spark-staging resolve deps.lock.json --into here
       spark-staging resolve bundle:abcdefghijklmnopqrstuvwxyz --token-file token --into here
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.progress import shown
+    from submission.progress.telling import shown
 
     settings = settings_of(parameters)
     folder = parameters["folder"].absolute()
@@ -76,8 +76,8 @@ def _frozen(parameters: dict[str, Any]) -> "Frozen | None":
     path = frozen_by(parameters)
     if path is None:
         return None
-    from submission.frozen import Frozen
-    from submission.lockfile import read_lock
+    from submission.locks.frozen import Frozen
+    from submission.locks.lockfile import read_lock
 
     return Frozen(read_lock(path), name=path.name)
 
@@ -94,8 +94,8 @@ class _Bringing:
     def bundle(self, bundle: "BundleId") -> "Sequence[Resolved]":
         """Bring what the manifest of a bundle names."""
         from resolver.sources.staged import StagedSource
-        from submission.connection import connected
-        from submission.retrying import retried
+        from submission.access.connection import connected
+        from submission.access.retrying import retried
         from submission.settings import DEFAULT_NAMESPACE
 
         settings, namespace = self._settings, self._settings.namespace or DEFAULT_NAMESPACE
@@ -123,8 +123,8 @@ class _Bringing:
         from resolver.settings import ResolveSettings
         from resolver.signals import ending_on_signals
         from resolver.sources.choose import Sources
-        from submission.outside import outside_of
-        from submission.resolving import ShownResolving
+        from submission.progress.resolving import ShownResolving
+        from submission.readiness.outside import outside_of
 
         with outside_of(self._settings) as outside, ending_on_signals():
             return resolve(

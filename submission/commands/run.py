@@ -16,7 +16,7 @@ from submission.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from submission.spark_submit import SubmitCommand
+    from submission.spark.command_line import SubmitCommand
 
 
 @click.command("run", cls=StagingCommand, context_settings={"ignore_unknown_options": False})
@@ -40,7 +40,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
           --conf spark.kubernetes.container.image=IMAGE --jars lib.jar --class demo.Main app.jar 10
       spark-staging run --dry-run -- spark-submit --master k8s://https://HOST:6443 main.py
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.spark_submit import parse
+    from submission.spark.command_line import parse
 
     click.get_current_context().exit(ran(parse(parameters["command"]), parameters))
 
@@ -48,9 +48,9 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 def ran(command: "SubmitCommand", parameters: dict[str, Any]) -> int:
     """Stage what the command names and run it, or show what would be done; return the exit code."""
     from submission.job_plan import plan, settings_for
-    from submission.progress import shown
-    from submission.readiness import made_ready
-    from submission.run import dry_run, run, shell_line
+    from submission.progress.telling import shown
+    from submission.readiness.ready import made_ready
+    from submission.running.run import dry_run, run, shell_line
     from submission.settings import Environment
 
     settings = settings_of(parameters)
@@ -72,7 +72,7 @@ def ran(command: "SubmitCommand", parameters: dict[str, Any]) -> int:
         )
         click.echo(shell_line(rewritten))
         return 0
-    from submission.connection import connected
+    from submission.access.connection import connected
 
     with connected(settings) as connection, shown(parameters["progress"]) as progress:
         ready = made_ready(job.dependencies, looks=looks, settings=settings, progress=progress)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from submission.classify import Dependency
-    from submission.progress import Progress
+    from submission.progress.telling import Progress
     from submission.settings import Settings
-    from submission.stage import Staged
+    from submission.staging.stage import Staged
 
 
 @click.command("stage", cls=StagingCommand)
@@ -58,7 +58,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
       spark-staging stage app.jar --bundle-token-file token
       spark-staging resolve bundle:ID --token-file token --into here
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.progress import shown
+    from submission.progress.telling import shown
 
     settings = settings_of(parameters)
     with shown(parameters["progress"]) as progress:
@@ -70,11 +70,11 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 
 def stage_named(parameters: dict[str, Any], *, settings: "Settings", progress: "Progress") -> "Staged":
     """Stage what the options name."""
-    from submission.connection import connected
+    from submission.access.connection import connected
     from submission.owner import parse_owner
-    from submission.readiness import made_ready
+    from submission.readiness.ready import made_ready
     from submission.settings import DEFAULT_NAMESPACE
-    from submission.stage import Stager
+    from submission.staging.stage import Stager
 
     dependencies = dependencies_of(parameters)
     owner = None if parameters["owner"] is None else parse_owner(parameters["owner"])
@@ -133,7 +133,7 @@ def print_staged(staged: "Staged", *, output: Output, show_token: bool) -> None:
     if output is Output.JSON:
         click.echo(json.dumps(staged_fields(staged, show_token=show_token), indent=2))
         return
-    from submission.progress import in_words
+    from submission.progress.telling import in_words
 
     click.echo(f"bundle      {staged.id}")
     click.echo(f"namespace   {staged.namespace}")

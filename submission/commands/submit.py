@@ -23,7 +23,7 @@ from submission.submit.options import Form, PodSecurity
 if TYPE_CHECKING:
     from submission.job_plan import Plan
     from submission.settings import Environment, Settings
-    from submission.spark_submit import JobCommand, SubmitCommand
+    from submission.spark.command_line import JobCommand, SubmitCommand
 
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 _IN_CLUSTER_ONLY: Final = ("detach", "follow", "submission_id", "pod_security")
@@ -91,7 +91,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
       spark-staging submit --dry-run --deploy-mode cluster --conf spark.kubernetes.container.image=IMAGE main.py
       spark-staging submit --kill jobs:etl-*
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.spark_submit import JobCommand, parse_arguments
+    from submission.spark.command_line import JobCommand, parse_arguments
 
     if parameters["detach"] and parameters["follow"]:
         msg = "--detach and --follow exclude each other"
@@ -208,7 +208,7 @@ def _done_to_jobs(command: "JobCommand", parameters: dict[str, Any], *, settings
     from submission.jobs.as_spark import done_to_jobs
     from submission.kube.connect import kube_api
     from submission.settings import DEFAULT_NAMESPACE, Environment
-    from submission.spark_installation import any_installation
+    from submission.spark.installation import any_installation
 
     environment = Environment.read()
     properties = {**any_installation(environment).properties(command), **command.conf}

@@ -25,10 +25,10 @@ from submission.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from submission.pod_patch import PodBundle
+    from submission.pods.patch import PodBundle
     from submission.settings import Settings
-    from submission.spark_conf import Delivery, SparkVersion
-    from submission.stage import Staged
+    from submission.spark.conf import Delivery, SparkVersion
+    from submission.staging.stage import Staged
 
 
 @click.command("template", cls=StagingCommand)
@@ -67,7 +67,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     The last line is the main resource.  pods/spark.properties holds the same properties as the lines.
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.commands.stage import stage_named
-    from submission.progress import shown
+    from submission.progress.telling import shown
 
     # Who asks for the Secret wants it to be used.
     settings = settings_of({**parameters, "pod_secret": parameters["secret"] is not None or parameters["pod_secret"]})
@@ -95,7 +95,7 @@ def _own_properties(parameters: dict[str, Any]) -> dict[str, str]:
 
 def _spark_version(parameters: dict[str, Any]) -> "SparkVersion":
     from submission.settings import Environment
-    from submission.spark_installation import installation, known_version
+    from submission.spark.installation import installation, known_version
 
     if parameters["spark_version"] is not None:
         return known_version(parameters["spark_version"], None)
@@ -126,9 +126,9 @@ class _Templates:
     def write(self) -> dict[str, Any]:
         """Write templates, properties and the Secret; return what is to be printed."""
         from staging_protocol.pod_contract import Role
-        from submission import spark_conf
-        from submission.spark_properties import format_properties
-        from submission.templates import arranged, pods_of, written
+        from submission.pods.templates import arranged, pods_of, written
+        from submission.spark import conf
+        from submission.spark.properties import format_properties
 
         staged, folder = self._staged, self._parameters["folder"]
         pods = pods_of(staged, settings=self._settings)
@@ -138,7 +138,7 @@ class _Templates:
         paths = written(made.templates, into=folder)
         told = {
             **delivery.properties,
-            **spark_conf.bundle_properties(
+            **conf.bundle_properties(
                 staged.id, driver_template=paths[Role.DRIVER], executor_template=paths[Role.EXECUTOR]
             ),
         }
@@ -154,9 +154,9 @@ class _Templates:
         }
 
     def _delivery(self, properties: Mapping[str, str]) -> "Delivery":
-        from submission import spark_conf
+        from submission.spark import conf
 
-        return spark_conf.deliver(
+        return conf.deliver(
             self._staged.classified,
             size_of=self._staged.sizes.get,
             properties=properties,
@@ -176,7 +176,7 @@ class _Templates:
 
     def _notes(self, pods: "PodBundle") -> list[str]:
         from staging_protocol.pod_contract import TOKEN_KEY, secret_name
-        from submission.templates import is_loopback
+        from submission.pods.templates import is_loopback
 
         staged, path, url = self._staged, self._parameters["secret"], pods.url
         notes = (

@@ -37,11 +37,11 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
       spark-staging verify --full --lock etl.lock.json -o json
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.commands.lock_views import print_verdicts
-    from submission.lockfile import read_lock
-    from submission.present import Digests, present
+    from submission.locks.lockfile import read_lock
+    from submission.locks.present import Digests, present
+    from submission.locks.verdicts import verdicts
     from submission.problems import worst
-    from submission.progress import shown
-    from submission.verdicts import verdicts
+    from submission.progress.telling import shown
 
     path = lock_of(parameters)
     lock = read_lock(path)

@@ -105,7 +105,7 @@ def _plan(
     options: Mapping[str, Any], flags: Mapping[str, Any], *, settings: Settings, environment: Environment
 ) -> "Plan":
     from submission.job_plan import plan
-    from submission.spark_submit import SubmitCommand, parse_arguments
+    from submission.spark.command_line import SubmitCommand, parse_arguments
 
     command = parse_arguments(options["command"])
     if not isinstance(command, SubmitCommand):

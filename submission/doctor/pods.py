@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from submission.doctor.findings import Finding, fail, ok, unknown, warn
 from submission.doctor.machine import version_numbers
 from submission.doctor.setup import Setup
-from submission.templates import is_loopback
+from submission.pods.templates import is_loopback
 
 _INSIDE: Final = (".svc", ".svc.cluster.local")
 

@@ -23,7 +23,7 @@ from submission.settings import DEFAULT_NAMESPACE, Environment, Settings, kubeco
 if TYPE_CHECKING:
     import ssl
 
-    from submission.connection import Connection
+    from submission.access.connection import Connection
     from submission.job_plan import Plan
     from submission.kube.api import KubeApi
     from submission.kube.connect import Access
@@ -105,7 +105,7 @@ class Setup:
     def server(self) -> Target:
         """The staging server."""
         from staging_io.tls import TlsContexts
-        from submission.connection import http_settings
+        from submission.access.connection import http_settings
 
         settings = http_settings(self.settings)
         url = urlsplit(self.settings.url or "")
@@ -122,7 +122,7 @@ class Setup:
     @cached_property
     def connection(self) -> "Connection":
         """A client of the staging server, with the submitter's identity."""
-        from submission.connection import connected
+        from submission.access.connection import connected
 
         changes = {
             "stall_timeout": self.patience, "retry_seconds": 0.0, "namespace": self.namespace, "context": self._context,
@@ -132,7 +132,7 @@ class Setup:
     @cached_property
     def server_answer(self) -> Told:
         """What the staging server tells anybody."""
-        from submission.connection import http_settings
+        from submission.access.connection import http_settings
 
         # The connection with our identity may be what does not work.
         return self._asked(http_settings(self.settings), of=self.server, path="/v1/info")

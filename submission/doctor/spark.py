@@ -5,7 +5,7 @@ from typing import Final
 
 from submission.doctor.findings import Finding, fail, ok, unknown
 from submission.doctor.setup import Setup
-from submission.spark_conf import SparkVersion
+from submission.spark.conf import SparkVersion
 
 _IMAGE: Final = "spark.kubernetes.container.image"
 _VERSION_TAG: Final = re.compile(r"v?(\d+\.\d+(?:\.\d+)?)")
@@ -43,7 +43,7 @@ def command(setup: Setup) -> Finding:
 
 def version(setup: Setup) -> Finding:
     """Is the version of Spark known, and supported?"""
-    from submission.spark_installation import any_installation, installation
+    from submission.spark.installation import any_installation, installation
 
     if setup.drives_here:
         return ok(f"client mode runs {installation('spark-submit', setup.environment).program}")
@@ -81,7 +81,7 @@ def _version_of(image: str) -> SparkVersion | None:
     Raises:
         InvalidRequest: it is too old.
     """
-    from submission.spark_installation import version_of_image
+    from submission.spark.installation import version_of_image
 
     repository, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
     match = _VERSION_TAG.match(tag) if "spark" in repository.lower() else None

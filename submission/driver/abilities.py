@@ -5,7 +5,7 @@
 
 from typing import Final
 
-from submission.spark_conf import SparkVersion
+from submission.spark.conf import SparkVersion
 
 HADOOP_FOR_EXECUTORS: Final = SparkVersion(3, 5)
 """The driver is told the ConfigMap of Hadoop's configuration, so that executors mount it too."""

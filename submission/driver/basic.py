@@ -9,7 +9,7 @@ from submission.driver.job import KubeObject
 from submission.driver.labels import annotations, labels
 from submission.driver.ports import container_ports
 from submission.driver.resources import OVERHEAD_FACTOR, overhead_factor, with_resources
-from submission.spark_values import java_double
+from submission.spark.values import java_double
 
 IMAGE: Final = "spark.kubernetes.container.image"
 DRIVER_IMAGE: Final = "spark.kubernetes.driver.container.image"

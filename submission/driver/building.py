@@ -10,7 +10,7 @@ from typing import Any
 from submission.driver.conf import Conf
 from submission.driver.job import DriverJob, KubeObject
 from submission.driver.names import Names
-from submission.spark_conf import SparkVersion
+from submission.spark.conf import SparkVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from staging_protocol.errors import InvalidRequest
-from submission import spark_values
+from submission.spark import values
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Conf:
         text = self.properties.get(key)
         if text is None:
             return None
-        return spark_values.substituted(text, properties=self.properties, environment=self.environment)
+        return values.substituted(text, properties=self.properties, environment=self.environment)
 
     def text(self, key: str, default: str) -> str:
         """Return a text or its default."""
@@ -46,26 +46,26 @@ class Conf:
     def integer(self, key: str, default: int) -> int:
         """Return a whole number."""
         found = self.optional(key)
-        return default if found is None else spark_values.integer(found, key=key)
+        return default if found is None else values.integer(found, key=key)
 
     def boolean(self, key: str, *, default: bool) -> bool:
         """Return a truth."""
         found = self.optional(key)
-        return default if found is None else spark_values.boolean(found, key=key)
+        return default if found is None else values.boolean(found, key=key)
 
     def number(self, key: str) -> float | None:
         """Return a number."""
         found = self.optional(key)
-        return None if found is None else spark_values.number(found, key=key)
+        return None if found is None else values.number(found, key=key)
 
     def memory_mib(self, key: str) -> int | None:
         """Return mebibytes."""
         found = self.optional(key)
-        return None if found is None else spark_values.memory_mib(found, key=key)
+        return None if found is None else values.memory_mib(found, key=key)
 
     def items(self, key: str) -> list[str]:
         """Return the entries of a list."""
-        return spark_values.items(self.text(key, ""))
+        return values.items(self.text(key, ""))
 
     def prefixed(self, prefix: str) -> dict[str, str]:
         """Return what follows a prefix, raw as Spark takes such families (`SparkConf.getAllWithPrefix`)."""

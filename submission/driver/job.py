@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from submission.spark_conf import SparkVersion
+from submission.spark.conf import SparkVersion
 
 KubeObject = dict[str, Any]
 """A Kubernetes object as JSON has it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from staging_protocol.errors import InvalidRequest
-from submission.spark_properties import BLANK
+from submission.spark.properties import BLANK
 
 _LABEL_CHARACTERS: Final = 63
 """Of a DNS label (RFC 1123), hence of a Service's name and of a label's value."""

@@ -13,7 +13,7 @@ from submission.driver import abilities
 from submission.driver.building import Building
 from submission.driver.conf import Conf
 from submission.driver.job import Language
-from submission.spark_values import integer
+from submission.spark.values import integer
 
 OVERHEAD_FACTOR: Final = "spark.kubernetes.memoryOverheadFactor"
 """Given to executors as well, unless they have a factor of their own."""

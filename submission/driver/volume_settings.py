@@ -7,8 +7,8 @@ from typing import Final
 
 from staging_protocol.errors import InvalidRequest
 from submission.driver import abilities
-from submission.spark_conf import SparkVersion
-from submission.spark_values import boolean
+from submission.spark.conf import SparkVersion
+from submission.spark.values import boolean
 
 DRIVER: Final = "spark.kubernetes.driver.volumes."
 EXECUTOR: Final = "spark.kubernetes.executor.volumes."

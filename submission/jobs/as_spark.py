@@ -8,8 +8,8 @@ from submission.jobs.finding import found
 from submission.jobs.pods import name_of
 from submission.jobs.states import state_of
 from submission.kube.api import KubeApi
-from submission.spark_submit import Action, JobCommand
-from submission.spark_values import seconds
+from submission.spark.command_line import Action, JobCommand
+from submission.spark.values import seconds
 
 NAMESPACE: Final = "spark.kubernetes.namespace"
 

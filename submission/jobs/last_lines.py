@@ -5,9 +5,9 @@ from typing import Final
 
 from staging_protocol.errors import StagingError
 from staging_protocol.printable import printable
+from submission.access.retrying import retried
 from submission.jobs.pods import Pod, name_of, spark_container
 from submission.kube.api import KubeApi
-from submission.retrying import retried
 
 _LINES: Final = 20
 _MOST_CHARACTERS: Final = 2000

@@ -225,6 +225,6 @@ class KubeApi:
         return Attempts(lambda: self._transport.answer(request), on_conflict=on_conflict)
 
     def _retried(self, attempts: Attempts) -> KubeObject:
-        from submission.retrying import retried
+        from submission.access.retrying import retried
 
         return retried(attempts, seconds=self._retry_seconds, notice=self._notice)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from staging_protocol.errors import InvalidRequest
-from submission.spark_submit import SHORT, SWITCHES, WITH_VALUE
+from submission.spark.command_line import SHORT, SWITCHES, WITH_VALUE
 
 _WITH_EQUALS: Final = re.compile(r"(--[^=]+)=.+", re.DOTALL)
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 
 from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError, Terminated
+from submission.access.connection import Connection
+from submission.access.retrying import retried
 from submission.classify import NOTHING_KNOWN, Classified, classify
-from submission.connection import Connection
 from submission.job_plan import Plan
 from submission.kube.api import KubeApi
 from submission.kube.resources import SECRETS
-from submission.local_files import found
-from submission.pod_patch import PodBundle
+from submission.pods.patch import PodBundle
+from submission.pods.templates import DRY_BUNDLE, pod_bundle
 from submission.problems import together
-from submission.progress import Progress
-from submission.readiness import Looks, Ready, made_ready
-from submission.retrying import retried
+from submission.progress.telling import Progress
+from submission.readiness.ready import Looks, Ready, made_ready
 from submission.settings import Settings
+from submission.staging.local_files import found
 from submission.submit.planned import Job, Planned, check_image
 from submission.submit.preflight import problems as problems_of_cluster
-from submission.templates import DRY_BUNDLE, pod_bundle
 
 
 @dataclass(slots=True)

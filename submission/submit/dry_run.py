@@ -11,18 +11,18 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import StagingError, Terminated
 from staging_protocol.pod_contract import TOKEN_KEY
 from staging_protocol.tokens import Token, TokenKind
+from submission.access.connection import connected
 from submission.bundle_secret import bundle_secret
-from submission.connection import connected
 from submission.driver.job import KubeObject
 from submission.job_plan import Plan
-from submission.local_files import found
-from submission.pod_patch import PodBundle
-from submission.progress import in_words
+from submission.pods.patch import PodBundle
+from submission.pods.templates import DRY_BUNDLE, pod_bundle
+from submission.progress.telling import in_words
 from submission.settings import Settings
+from submission.staging.local_files import found
 from submission.submit.identity import identity
 from submission.submit.options import PodSecurity
 from submission.submit.planned import Job, check_image
-from submission.templates import DRY_BUNDLE, pod_bundle
 
 _NOT_SHOWN: Final = "(made when it is staged)"
 

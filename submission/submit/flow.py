@@ -9,19 +9,20 @@ from typing import Final
 
 from staging_protocol.errors import StagingError, Terminated
 from staging_protocol.owners import OwnerReference
+from submission.access.connection import Connection, connected
+from submission.access.retrying import retried
 from submission.bundle_secret import bundle_secret
-from submission.connection import Connection, connected
 from submission.driver.job import KubeObject
-from submission.effective import resolved_master
 from submission.job_plan import Plan
 from submission.kube.api import KubeApi
 from submission.kube.connect import kube_api
-from submission.progress import ProgressStyle, shown
-from submission.readiness import Looks, Ready
-from submission.retrying import retried
+from submission.pods.templates import is_loopback, pods_of
+from submission.progress.telling import ProgressStyle, shown
+from submission.readiness.ready import Looks, Ready
 from submission.settings import Settings
-from submission.spark_values import boolean
-from submission.stage import Staged, Stager
+from submission.spark.effective import resolved_master
+from submission.spark.values import boolean
+from submission.staging.stage import Staged, Stager
 from submission.submit.checked import Problems, check_cluster, look
 from submission.submit.creating import Taken, create
 from submission.submit.existing import Driver, existing
@@ -32,7 +33,6 @@ from submission.submit.options import PodSecurity
 from submission.submit.planned import Job
 from submission.submit.undoing import SECONDS as UNDO_SECONDS
 from submission.submit.undoing import Made
-from submission.templates import is_loopback, pods_of
 
 WAITS: Final = "spark.kubernetes.submission.waitAppCompletion"
 _LOOKS: Final = 10

@@ -9,13 +9,13 @@ import msgspec
 from staging_protocol.digests import Digest
 from staging_protocol.pod_contract import Role
 from submission.classify import Dependency, Known
-from submission.digest_cache import DigestCache
-from submission.hashing import hashed
 from submission.job_plan import Plan
-from submission.local_files import found
-from submission.progress import Progress
+from submission.pods.templates import own_template
+from submission.progress.telling import Progress
 from submission.settings import Settings
-from submission.templates import own_template
+from submission.staging.digest_cache import DigestCache
+from submission.staging.hashing import hashed
+from submission.staging.local_files import found
 
 _VERSION: Final = 1
 """Of what is digested; another one makes other digests."""

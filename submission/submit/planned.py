@@ -15,22 +15,22 @@ from staging_protocol.errors import InvalidRequest
 from staging_protocol.manifest import Kind
 from staging_protocol.pod_contract import Role
 from staging_protocol.tokens import BundleId
-from submission import spark_conf
 from submission.classify import Classified, Dependency
-from submission.client_conf import NO_RESOURCE
 from submission.driver.job import DriverJob, DriverObjects, KubeObject, Language, MainResource
 from submission.driver.objects import driver_objects
-from submission.effective import MASTER, for_driver
 from submission.job_plan import Plan
-from submission.pod_merge import Template
-from submission.pod_patch import PodBundle
-from submission.spark_conf import Delivery
-from submission.spark_submit import PROPERTIES
+from submission.pods.merge import Template
+from submission.pods.patch import PodBundle
+from submission.pods.templates import arranged, own_template
+from submission.spark import conf
+from submission.spark.client_conf import NO_RESOURCE
+from submission.spark.command_line import PROPERTIES
+from submission.spark.conf import Delivery
+from submission.spark.effective import MASTER, for_driver
 from submission.submit.conf_files import credentials, file_bytes, file_text, in_image, text_files, yaml_object
 from submission.submit.identity import Identity
 from submission.submit.options import PodSecurity
 from submission.submit.pod_security import check_executors, check_restricted, restricted
-from submission.templates import arranged, own_template
 
 _IMAGE: Final = "spark.kubernetes.container.image"
 _KRB5: Final = "spark.kubernetes.kerberos.krb5.path"
@@ -119,7 +119,7 @@ class Job:
             Role,
             properties=self.plan.properties,
             pods=pods,
-            deliver=lambda properties: spark_conf.deliver(
+            deliver=lambda properties: conf.deliver(
                 self.classified,
                 size_of=sizes.get,
                 properties=properties,
@@ -192,7 +192,7 @@ class Job:
         if self.classified.main is None:
             msg = f"the main resource {self.plan.submission.command.main} needs --class"
             raise InvalidRequest(msg)
-        from submission.main_class import main_class_of  # which brings zipfile
+        from submission.spark.main_class import main_class_of  # which brings zipfile
 
         return main_class_of(self.classified.main)
 

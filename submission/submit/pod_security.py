@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from staging_protocol.errors import RefusedByPolicy
 from staging_protocol.pod_contract import Role
-from submission.pod_merge import CONTAINERS, Template, spark_container
+from submission.pods.merge import CONTAINERS, Template, spark_container
 
 SPARK_USER: Final = 185
 """User id of Spark's own images; their USER is a name, of which the kubelet cannot tell that it is not root."""

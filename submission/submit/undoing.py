@@ -13,10 +13,10 @@ from staging_io.staging import StagingClient
 from staging_protocol.errors import BundleExpired, NotFound, StagingError
 from staging_protocol.tokens import BundleId
 from submission import parallel
+from submission.access.retrying import retried
 from submission.driver.job import KubeObject
 from submission.kube.api import KubeApi
 from submission.kube.resources import resource_of
-from submission.retrying import retried
 from submission.submit.identity import Identity
 from submission.submit.interrupts import held
 

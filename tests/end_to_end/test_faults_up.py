@@ -26,12 +26,12 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import ExitCode, StagingError
 from staging_protocol.manifest import Kind
 from staging_protocol.uris import DependencyUri
-from submission import resumable, stage, uploading
+from submission.access.connection import connected
 from submission.classify import Dependency
-from submission.connection import connected
-from submission.progress import Quiet
+from submission.progress.telling import Quiet
 from submission.settings import Settings
-from submission.stage import Staged, Stager
+from submission.staging import resumable, stage, uploading
+from submission.staging.stage import Staged, Stager
 from tests.end_to_end.faulted import NAMESPACE, Plan
 from tests.end_to_end.programs import Server, running
 from tests.services.fault_plans import passing, rules, spoiling

@@ -39,9 +39,9 @@ from staging_server.namespaces import checked_namespace
 from staging_server.sending.blob_response import _disposition
 from staging_server.sending.preconditions import select
 from staging_server.settings import LimitSettings
-from submission.lock_changes import difference
-from submission.lockfile import lock_bytes, parse_lock
-from submission.spark_properties import format_properties, parse_properties
+from submission.locks.changes import difference
+from submission.locks.lockfile import lock_bytes, parse_lock
+from submission.spark.properties import format_properties, parse_properties
 from tests.hostile.parsers_of_answers import an_answer, answer_fields
 
 Property = Callable[[bytes], None]

@@ -9,8 +9,8 @@ from staging_protocol.digests import Digest
 from staging_protocol.pod_contract import FilesIn, Role, secret_name
 from staging_protocol.source_files import read_sources
 from staging_protocol.tokens import BundleId
-from submission.pod_patch import PodBundle, patched
-from submission.pod_sources import pod_sources
+from submission.pods.patch import PodBundle, patched
+from submission.pods.sources import pod_sources
 from tests.kube.cluster import Cluster
 from tests.kube.installation import Installation
 

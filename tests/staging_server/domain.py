@@ -26,8 +26,8 @@ from staging_server.metadata.migrations.migrate import migrate_sqlite
 from staging_server.metadata.store import DATABASE_FILE
 from staging_server.metadata.threaded import ThreadedDatabase
 from staging_server.parts import ServerParts, open_server_parts
+from staging_server.retention.sights import Sights
 from staging_server.settings import Settings, StorageSettings
-from staging_server.sights import Sights
 from staging_server.tenants import Caller, Tenant
 from staging_server.uploads.receiving import Body
 

@@ -12,9 +12,9 @@ import pytest
 
 from staging_protocol.api.creation import CreatedBundle
 from staging_protocol.digests import Digest
-from staging_server import sweep_blobs
 from staging_server.blobs.base import BlobKey
 from staging_server.metadata.tables import blobs
+from staging_server.retention import sweep_blobs
 from tests.staging_server.domain import ALICE, BLUE, RED, Domain, open_domain
 
 CONTENT = b"wanted by two sides"

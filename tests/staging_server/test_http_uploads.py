@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import trustme
 
-from staging_server.metrics import Metrics
+from staging_server.metrics.registry import Metrics
 from staging_server.uploads import request_body
 from tests.staging_server.live import BYTES, Live, digest_of, eventually, live_server, new_file, read_head
 

@@ -27,7 +27,7 @@ from staging_server.cli import main
 from staging_server.logs import _pieces
 from staging_server.metadata.store import DATABASE_FILE
 from staging_server.metadata.threaded import ThreadedDatabase
-from staging_server.metrics_folder import metrics_folder
+from staging_server.metrics.folder import metrics_folder
 from staging_server.settings import Settings, StorageSettings, settings_text
 from staging_server.workers.reader_connection import is_for_readers
 from tests.conftest import missing

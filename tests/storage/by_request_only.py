@@ -4,7 +4,7 @@ Otherwise a renewal that is being committed while a request is answered looks li
 """
 
 from staging_server.cli import main
-from staging_server.lead import Lead
+from staging_server.retention.lead import Lead
 
 if __name__ == "__main__":
     defaults = Lead.__init__.__kwdefaults__ or {}

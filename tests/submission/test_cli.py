@@ -26,7 +26,7 @@ def test_version_and_help_import_nothing_heavy() -> None:
 def test_staging_does_not_import_what_only_run_needs() -> None:
     script = (
         "import sys\n"
-        "import submission.stage, submission.commands.stage\n"
+        "import submission.staging.stage, submission.commands.stage\n"
         "print(sorted({'kubernetes', 'rich', 'yaml'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True)

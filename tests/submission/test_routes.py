@@ -7,7 +7,7 @@ from staging_protocol.manifest import Kind
 from staging_protocol.pod_contract import FilesIn
 from submission.classify import classify, main_dependency, named
 from submission.routes import Route, client_routes, routes
-from submission.spark_conf import SparkVersion
+from submission.spark.conf import SparkVersion
 from tests.submission.conftest import Command
 
 JOB = classify(

@@ -26,8 +26,8 @@ from staging_server.access_tokens import Verb
 from staging_server.auth.base import Access, BoundPod
 from staging_server.auth.kubernetes import ByKubernetes, caller_name
 from staging_server.auth.observer import SILENT, ReviewObserver
+from staging_server.metrics.reviews import ReviewMetrics
 from staging_server.problems import NeedsCredentials
-from staging_server.review_metrics import ReviewMetrics
 from staging_server.settings import AuthMode, AuthSettings
 from tests.staging_server.auth.crafted import AUDIENCE, ISSUER, jwt
 from tests.staging_server.live import bundle_token

@@ -15,7 +15,7 @@ from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId
 from staging_server.cluster.api import open_cluster_api
 from staging_server.cluster.watched import Watched
-from staging_server.sights import Seen
+from staging_server.retention.sights import Seen
 from staging_server.tenants import Tenant
 from staging_server.times import utc_now
 from tests.conftest import missing

@@ -8,7 +8,7 @@ import pytest
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId
 from staging_server.cluster.kinds import PODS
-from staging_server.sights import Seen
+from staging_server.retention.sights import Seen
 from staging_server.tenants import Tenant
 from tests.conftest import missing
 from tests.services.kube_api import KubeApiMissingError, running_kube_api

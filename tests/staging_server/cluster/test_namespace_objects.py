@@ -12,8 +12,8 @@ from staging_protocol import pod_contract
 from staging_protocol.tokens import BundleId
 from staging_server.cluster.api import ClusterApi
 from staging_server.cluster.watched import Watched, open_sights
+from staging_server.retention.sights import Seen
 from staging_server.settings import KubernetesSettings
-from staging_server.sights import Seen
 from staging_server.tenants import Tenant
 from tests.staging_server.cluster.lab import eventually
 

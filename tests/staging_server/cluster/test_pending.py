@@ -8,7 +8,7 @@ from staging_server.cluster import pending
 from staging_server.cluster.kinds import PODS
 from staging_server.cluster.objects import Kept
 from staging_server.cluster.pending import Pending
-from staging_server.sights import Changes
+from staging_server.retention.sights import Changes
 
 
 def test_a_pod_that_changes_its_label_concerns_both_bundles_and_those_whom_it_owns() -> None:

@@ -8,7 +8,7 @@ import pytest
 from staging_protocol.owners import OwnerReference
 from staging_protocol.tokens import BundleId
 from staging_server.cluster.watched import Watched
-from staging_server.sights import Changes, Seen
+from staging_server.retention.sights import Changes, Seen
 from staging_server.tenants import Tenant
 from tests.staging_server.cluster.lab import CRDS, Heard, Lab, eventually, wait_for, watching
 

@@ -15,7 +15,7 @@ from staging_protocol.api.operators import Sweep
 from staging_protocol.tokens import BundleId
 from staging_server.audit import SWEEPER
 from staging_server.metadata.tables import audit
-from staging_server.sights import Seen
+from staging_server.retention.sights import Seen
 from staging_server.tenants import Tenant
 from staging_server.times import utc_now
 from tests.conftest import missing

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from submission.spark_properties import parse_properties
+from submission.spark.properties import parse_properties
 
 Objects = dict[str, Any]
 """By kind and name."""

@@ -9,10 +9,10 @@ from typing import Final
 from staging_protocol.digests import Digest
 from staging_protocol.tokens import BundleId
 from submission.job_plan import Plan, plan
-from submission.local_files import found
-from submission.pod_patch import PodBundle
+from submission.pods.patch import PodBundle
 from submission.settings import Environment, Settings
-from submission.spark_submit import SubmitCommand, parse_arguments
+from submission.spark.command_line import SubmitCommand, parse_arguments
+from submission.staging.local_files import found
 from submission.submit.identity import identity
 from submission.submit.planned import Job, Planned, check_image
 from tests.submission.differential.cases import Case

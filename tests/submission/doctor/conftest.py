@@ -14,8 +14,8 @@ import pytest
 
 from tests.services.kube_programs import write_kubeconfig
 from tests.staging_server.auth.cluster import Cluster
+from tests.submission.access.test_login import settings_of, with_tls
 from tests.submission.conftest import PROGRAMS, Command, Server, serve
-from tests.submission.test_login import settings_of, with_tls
 
 RELEASE: Final = version("spark-staging")
 ACCOUNT: Final = "spark.kubernetes.authenticate.driver.serviceAccountName"

@@ -5,8 +5,8 @@ from typing import Any
 
 from submission.driver.job import DriverJob, DriverObjects, KubeObject, Language, MainResource
 from submission.driver.objects import driver_objects
-from submission.spark_conf import SparkVersion
-from submission.spark_properties import parse_properties
+from submission.spark.conf import SparkVersion
+from submission.spark.properties import parse_properties
 
 IMAGE = "spark.kubernetes.container.image"
 JAVA = MainResource(

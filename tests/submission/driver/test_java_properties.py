@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from submission.driver.java_properties import stored
-from submission.spark_properties import BLANK, parse_properties
+from submission.spark.properties import BLANK, parse_properties
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\t\n\f\r\\=:#! "), max_size=20)
 

@@ -8,7 +8,7 @@ from staging_protocol.errors import ExitCode
 from staging_protocol.tokens import BundleId
 from submission.job_labels import SUBMISSION
 from submission.jobs.as_spark import done_to_jobs
-from submission.spark_submit import parse_arguments
+from submission.spark.command_line import parse_arguments
 from tests.submission.conftest import Command
 from tests.submission.jobs.conftest import Place
 from tests.submission.jobs.pods import LABELS, ended, executor, pod, statuses

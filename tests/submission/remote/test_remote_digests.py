@@ -13,7 +13,7 @@ from staging_io.http import HttpClient, HttpSettings
 from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, InvalidRequest, SourceUnavailable, Terminated
 from staging_protocol.uris import DependencyUri
-from submission.remote_digests import RemoteBytes, digest_of
+from submission.locks.remote_digests import RemoteBytes, digest_of
 from tests.resolver.faulty_server import Fault, FaultyServer, Handler, reset, status, truncate
 from tests.resolver.outside import outside
 

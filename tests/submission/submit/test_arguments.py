@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from staging_protocol.errors import InvalidRequest
 from submission.commands.submit import COMMAND
-from submission.spark_submit import SHORT, SWITCHES, WITH_VALUE
+from submission.spark.command_line import SHORT, SWITCHES, WITH_VALUE
 from submission.submit.arguments import divided
 
 OURS = {

@@ -6,9 +6,9 @@ import pytest
 
 from staging_protocol.pod_contract import LABEL
 from tests.staging_server.auth.cluster import Cluster
+from tests.submission.access.test_login import settings_of, with_tls
 from tests.submission.conftest import Server, serve
 from tests.submission.submit.conftest import Submitter
-from tests.submission.test_login import settings_of, with_tls
 
 pytestmark = pytest.mark.services
 

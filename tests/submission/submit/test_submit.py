@@ -9,7 +9,7 @@ import yaml
 
 from staging_protocol.api.reports import Outcome, Report
 from staging_protocol.wire import encode
-from submission.spark_properties import parse_properties
+from submission.spark.properties import parse_properties
 from tests.submission.conftest import DEADLINE, until
 from tests.submission.submit.conftest import Submitter
 

@@ -1,0 +1,1 @@
+"""What Prometheus reads, each group in a class of its own."""

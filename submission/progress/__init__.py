@@ -1,0 +1,1 @@
+"""Telling a waiting person, or a program, how far things are."""

@@ -1,0 +1,1 @@
+"""Everything a job names, looked at before anything is created."""

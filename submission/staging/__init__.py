@@ -1,0 +1,1 @@
+"""Bringing local files to the staging server: hashed, asked for and uploaded, again where a connection is lost."""
