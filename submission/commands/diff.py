@@ -57,7 +57,7 @@ def _other_side(parameters: dict[str, Any], old: "Lock") -> "tuple[Locked, ...]"
     from submission.locks.lockfile import read_lock
     from submission.locks.present import Digests, present
     from submission.problems import together
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
 
     names = any(parameters[name] for name in ("jars", "files", "py_files", "archives", "main"))
     if parameters["new"] is not None:

@@ -73,7 +73,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 
 
 def _routes(job: "Plan", parameters: dict[str, Any], *, settings: "Settings") -> "list[Route]":
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
     from submission.readiness.ready import made_ready
     from submission.routes import client_routes, routes
     from submission.spark.conf import deliver

@@ -49,7 +49,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     from submission.locks.lockfile import Lock, write_lock
     from submission.locks.present import Digests, present
     from submission.problems import together
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
 
     path = lock_of(parameters)
     old = _read_if_there(path)

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from submission.classify import Dependency
     from submission.locks.lockfile import Lock
-    from submission.readiness.ready import Looks
+    from submission.readiness.looks import Looks
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ def checking_options(command: F) -> F:
 
 def looks_of(parameters: dict[str, Any], *, remote_is_sparks: bool = False) -> "Looks":
     """Return how dependencies are looked at."""
-    from submission.readiness.ready import Looks
+    from submission.readiness.looks import Looks
 
     return Looks(remote=not parameters["no_check"], lock=frozen_by(parameters), remote_is_sparks=remote_is_sparks)
 

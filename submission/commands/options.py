@@ -11,7 +11,7 @@ import click
 
 from staging_protocol.errors import InvalidRequest, StagingError, Terminated
 from staging_protocol.printable import printable
-from submission.progress.telling import ProgressStyle
+from submission.progress.style import ProgressStyle
 
 if TYPE_CHECKING:
     from submission.settings import Settings

@@ -58,7 +58,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
       spark-staging resolve deps.lock.json --into here
       spark-staging resolve bundle:abcdefghijklmnopqrstuvwxyz --token-file token --into here
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
 
     settings = settings_of(parameters)
     folder = parameters["folder"].absolute()

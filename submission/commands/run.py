@@ -48,7 +48,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
 def ran(command: "SubmitCommand", parameters: dict[str, Any]) -> int:
     """Stage what the command names and run it, or show what would be done; return the exit code."""
     from submission.job_plan import plan, settings_for
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
     from submission.readiness.ready import made_ready
     from submission.running.run import dry_run, run, shell_line
     from submission.settings import Environment

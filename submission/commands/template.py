@@ -67,7 +67,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     The last line is the main resource.  pods/spark.properties holds the same properties as the lines.
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.commands.stage import stage_named
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
 
     # Who asks for the Secret wants it to be used.
     settings = settings_of({**parameters, "pod_secret": parameters["secret"] is not None or parameters["pod_secret"]})

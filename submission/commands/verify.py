@@ -41,7 +41,7 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     from submission.locks.present import Digests, present
     from submission.locks.verdicts import verdicts
     from submission.problems import worst
-    from submission.progress.telling import shown
+    from submission.progress.style import shown
 
     path = lock_of(parameters)
     lock = read_lock(path)

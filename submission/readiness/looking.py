@@ -13,8 +13,8 @@ from submission.locks.lockfile import read_lock
 from submission.locks.present import stated_digest
 from submission.progress.telling import Progress
 from submission.readiness.checking import Checked, Checker
+from submission.readiness.looks import Looks, Ready
 from submission.readiness.outside import outside_of
-from submission.readiness.ready import Looks, Ready
 from submission.settings import Settings
 from submission.staging.digest_cache import DigestCache
 from submission.staging.hashing import hashed

@@ -6,38 +6,14 @@ What comes out is concrete: one dependency for each file, with the size and the 
 lock promises.  A job without remote dependencies and without a lock costs nothing here.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from staging_protocol.uris import Locality
-from submission.classify import NOTHING_KNOWN, Dependency, Known
+from submission.classify import NOTHING_KNOWN, Dependency
 from submission.problems import together
 from submission.progress.telling import Progress
+from submission.readiness.looks import Looks, Ready
 from submission.settings import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looks:
-    """How dependencies are looked at.
-
-    Attributes:
-        remote: whether remote ones are asked for; else they are believed to be there.
-        lock: `--frozen`: the lock that all must agree with.
-        remote_is_sparks: remote ones are left as they are, because Spark fetches them itself.
-    """
-
-    remote: bool = True
-    lock: Path | None = None
-    remote_is_sparks: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """What the job needs, file by file, and what is known of the bytes."""
-
-    dependencies: tuple[Dependency, ...]
-    known: Mapping[Dependency, Known]
 
 
 def made_ready(dependencies: Sequence[Dependency], *, looks: Looks, settings: Settings, progress: Progress) -> Ready:

@@ -16,7 +16,8 @@ from submission.pods.patch import PodBundle
 from submission.pods.templates import DRY_BUNDLE, pod_bundle
 from submission.problems import together
 from submission.progress.telling import Progress
-from submission.readiness.ready import Looks, Ready, made_ready
+from submission.readiness.looks import Looks, Ready
+from submission.readiness.ready import made_ready
 from submission.settings import Settings
 from submission.staging.local_files import found
 from submission.submit.planned import Job, Planned, check_image

@@ -17,8 +17,8 @@ from submission.job_plan import Plan
 from submission.kube.api import KubeApi
 from submission.kube.connect import kube_api
 from submission.pods.templates import is_loopback, pods_of
-from submission.progress.telling import ProgressStyle, shown
-from submission.readiness.ready import Looks, Ready
+from submission.progress.style import ProgressStyle, shown
+from submission.readiness.looks import Looks, Ready
 from submission.settings import Settings
 from submission.spark.effective import resolved_master
 from submission.spark.values import boolean

@@ -28,7 +28,7 @@ from staging_protocol.manifest import Kind
 from staging_protocol.uris import DependencyUri
 from submission.access.connection import connected
 from submission.classify import Dependency
-from submission.progress.telling import Quiet
+from submission.progress.lines import Quiet
 from submission.settings import Settings
 from submission.staging import resumable, stage, uploading
 from submission.staging.stage import Staged, Stager

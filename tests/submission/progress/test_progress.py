@@ -11,8 +11,10 @@ from resolver.run import InFlight as Fetched
 from resolver.run import Progress as Step
 from staging_protocol.errors import SourceUnavailable
 from submission.progress.bars import Bars, drawn
+from submission.progress.lines import JsonLines, Plain, Quiet
 from submission.progress.resolving import ShownResolving
-from submission.progress.telling import FileProgress, InFlight, JsonLines, Plain, ProgressStyle, Quiet, shown
+from submission.progress.style import ProgressStyle, shown
+from submission.progress.telling import FileProgress, InFlight
 
 MIB = 1024 * 1024
 

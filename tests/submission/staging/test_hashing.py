@@ -11,7 +11,7 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch
 from staging_protocol.manifest import Kind
 from submission.classify import named
-from submission.progress.telling import Quiet
+from submission.progress.lines import Quiet
 from submission.staging.digest_cache import DigestCache, is_racy
 from submission.staging.hashing import HashedFile, hashed
 from submission.staging.local_files import FileVersion, found

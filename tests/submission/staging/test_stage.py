@@ -16,7 +16,7 @@ from staging_protocol.manifest import Kind
 from submission.access import retrying
 from submission.access.connection import connected
 from submission.classify import NOTHING_KNOWN, Dependency, Known, main_dependency, named
-from submission.progress.telling import Quiet
+from submission.progress.lines import Quiet
 from submission.settings import Settings
 from submission.staging.digest_cache import DigestCache
 from submission.staging.local_files import found
