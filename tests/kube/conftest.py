@@ -55,9 +55,15 @@ def cluster(kube: Session) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def finished_jobs(kube: Session) -> list[Finished]:
+def ready_jobs(kube: Session) -> list[Job]:
+    """Java and Python for each Spark: their files are made once."""
+    return list(kube.jobs())
+
+
+@pytest.fixture(scope="session")
+def finished_jobs(kube: Session, ready_jobs: list[Job]) -> list[Finished]:
     """Java and Python on each Spark, run to their ends."""
-    return [kube.run(job) for job in kube.jobs()]
+    return [kube.run(job) for job in ready_jobs]
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,9 @@ pytestmark = pytest.mark.kube
 
 
 @pytest.fixture(scope="session")
-def submit_jobs(kube: Session) -> list[Job]:
+def submit_jobs(ready_jobs: list[Job]) -> list[Job]:
     """Java and Python for each Spark."""
-    return [dataclasses.replace(job, through="submit", suffix="-submit") for job in kube.jobs()]
+    return [dataclasses.replace(job, through="submit", suffix="-submit") for job in ready_jobs]
 
 
 @pytest.fixture(scope="session")
