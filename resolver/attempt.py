@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -21,6 +22,7 @@ from resolver.plan import Download
 from resolver.retry import Attempts, persistently
 from resolver.run import Run
 from resolver.sources.base import Reading, Source, Stat, Version
+from resolver.whole import Fetched, First
 from staging_io.files import UnfinishedFile
 from staging_protocol.errors import SourceChanged, SourceUnavailable, TooManyRequests, TransientError, Unavailable
 
@@ -29,14 +31,22 @@ class Attempt:
     """One try.  `fetch` is called by one thread a part; `verify` by the thread that fetched the last one."""
 
     def __init__(
-        self, download: Download, *, source: Source, run: Run, journal: Journal, more: Callable[[list[Part]], None]
+        self,
+        download: Download,
+        *,
+        source: Source,
+        run: Run,
+        journal: Journal,
+        more: Callable[[list[Part]], None],
+        first: First | None = None,
     ) -> None:
-        """`more` is given the further parts, once, when they are known."""
+        """`more` is given the further parts, once, when they are known; `first` is read before anything is asked."""
         self._download = download
         self._source = source
         self._run = run
         self._journal = journal
         self._more = more
+        self._first = first
         self._lock = threading.Lock()
         self._facts = Facts(download)
         self._check = check_for(Stat(size=0), digest=download.digest)
@@ -77,18 +87,18 @@ class Attempt:
                 attempts.wait_after(error)
         return self._close(part)
 
-    def verify(self) -> Sums:
-        """Return what was computed of the whole file.
+    def verify(self) -> Fetched:
+        """Return the file, once all parts are done.
 
         Raises:
             DigestMismatch: it is not what was promised, or not what the source states.
             SourceChanged: the source, whose reads do not notice it, has another version now.
         """
         sums = Sums() if self._hashing is None else self._hashing.result()
-        self._check.verify(sums, name=str(self._download.uri))
+        self._check.verify(sums, name=self._download.uri)
         if self._facts.stat is not None and self._facts.stat.unpinned and self._check.expected is None:
             self._facts.learn(self._ask())
-        return sums
+        return Fetched(file=self.file, sums=sums, size=self.size or 0, version=self.version)
 
     def split(self) -> Part | None:
         """Return a further part, taken from one that arrives slowly; None when there is no such part."""
@@ -117,13 +127,19 @@ class Attempt:
             # Everything is there already; what is left to ask is whether it still belongs together.
             self._learn(part, self._source.stat(self._download.uri))
             return
-        # The whole is asked for without a range: servers answer that faster, and an empty one could not be written.
-        is_whole = part.at == 0 and part.stop == self._download.size
-        stop = None if is_whole else part.stop
-        with self._source.read(self._download.uri, version=self.version, start=part.at, stop=stop) as reading:
+        with self._opening(part) as reading:
             self._facts.check_end(reading)
             self._learn(part, reading.stat, is_whole=reading.start == 0 and reading.stop == reading.stat.size)
             self._receive(part, reading, buffer, attempts)
+
+    def _opening(self, part: Part) -> AbstractContextManager[Reading]:
+        first, self._first = self._first, None  # by one thread: there are no further parts yet
+        if first is not None:
+            return first
+        # The whole is asked for without a range: servers answer that faster, and an empty one could not be written.
+        is_whole = part.at == 0 and part.stop == self._download.size
+        stop = None if is_whole else part.stop
+        return self._source.read(self._download.uri, version=self.version, start=part.at, stop=stop)
 
     # --- what an answer tells
 

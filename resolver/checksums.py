@@ -10,6 +10,7 @@ import hashlib
 import sys
 import zlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Final, Protocol
 
 import msgspec
@@ -47,8 +48,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it follows from the checksums of pieces, in whatever order these come."""
         return not self.digest and self.checksum is not None and self.checksum.algorithm in {"crc32", "crc32c"}
 
-    def verify(self, sums: Sums, *, name: str) -> None:
-        """Compare what came out.
+    def verify(self, sums: Sums, *, name: object) -> None:
+        """Compare what came out; `name` is told in errors.
 
         Raises:
             DigestMismatch: it is something else.
@@ -107,6 +108,7 @@ Extend = Callable[[int, bytes | memoryview], int]
 """Takes the CRC so far and further bytes, returns the CRC of all."""
 
 
+@cache
 def crc32c() -> Extend | None:
     """Return what computes CRC-32C; None when google-crc32c is missing or has no compiled part (then: 10 MiB/s)."""
     try:

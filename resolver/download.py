@@ -6,6 +6,7 @@ start; the second time its error is final.
 
 import threading
 import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from resolver.plan import Download
 from resolver.records import Record
 from resolver.run import InFlight, Resolved, Run
 from resolver.sources.base import Source
+from resolver.whole import Fetched, First, fetch_whole, may_be_small
+from staging_io.files import UnfinishedFile
 from staging_protocol.errors import BadArchive, DigestMismatch, SourceChanged, StagingError
 
 
@@ -72,9 +75,26 @@ class DependencyDownload:
     # --- fetch
 
     def _begin(self, buffer: memoryview) -> None:
+        if self._journal.has_parts or not may_be_small(self._download, run=self._run):
+            self._begin_in_parts(buffer)
+            return
+        try:
+            found = fetch_whole(self._download, source=self._source, run=self._run, buffer=buffer)
+        except (DigestMismatch, SourceChanged) as error:
+            self._again(None, error)
+            return
+        if isinstance(found, Fetched):
+            self._finish(found)
+            return
+        with ExitStack() as opened:
+            opened.push(found)  # nobody may come to read it
+            self._begin_in_parts(buffer, first=found)
+
+    def _begin_in_parts(self, buffer: memoryview, *, first: First | None = None) -> None:
         attempt = Attempt(
-            self._download, source=self._source, run=self._run, journal=self._journal, more=self._add_parts
-        )
+            self._download,
+            source=self._source, run=self._run, journal=self._journal, more=self._add_parts, first=first,
+        )  # fmt: skip
         self._current = attempt
         self._run.clock.check()  # either this sees that the run was ended, or `end` sees the attempt
         self._fetch(attempt, attempt.parts.first, buffer)
@@ -87,7 +107,7 @@ class DependencyDownload:
     def _fetch(self, attempt: Attempt, part: Part, buffer: memoryview) -> None:
         try:
             if attempt.fetch(part, buffer):
-                self._finish(attempt)
+                self._finish(attempt.verify())
         except (DigestMismatch, SourceChanged) as error:
             self._again(attempt, error)
         except StagingError:
@@ -95,11 +115,12 @@ class DependencyDownload:
             if not attempt.abandoned:
                 raise
 
-    def _again(self, attempt: Attempt, error: DigestMismatch | SourceChanged) -> None:
+    def _again(self, attempt: Attempt | None, error: DigestMismatch | SourceChanged) -> None:
         with self._lock:
             if attempt is not self._current:
                 return
-            attempt.abandon()
+            if attempt is not None:
+                attempt.abandon()
             self._journal.forget()
             if type(error) in self._failures:
                 raise error
@@ -110,26 +131,25 @@ class DependencyDownload:
 
     # --- finish
 
-    def _finish(self, attempt: Attempt) -> None:
-        sums = attempt.verify()
+    def _finish(self, found: Fetched) -> None:
         self._journal.forget()
-        needs_record = self._download.needs_record
-        if needs_record:
-            self._run.records_of(self._download.folder).forget(self._download.target)
+        target, sums = self._download.target, found.sums
+        records = self._run.records_of(self._download.folder) if self._download.needs_record else None
+        if records is not None:
+            records.forget(target)
         if self._download.is_unpacked:
-            self._unpack(attempt)
+            self._unpack(found.file)
         else:
-            self._run.workspace.commit_file(attempt.file)
-        if needs_record:
-            self._run.records_of(self._download.folder).remember(
+            self._run.workspace.commit_file(found.file)
+        if records is not None:
+            records.remember(
                 Record(
-                    target=self._download.target, size=attempt.size, version=attempt.version,
-                    digest=sums.digest, checksum=sums.checksum,
+                    target=target, size=found.size, version=found.version, digest=sums.digest, checksum=sums.checksum
                 )
-            )  # fmt: skip
-        self._done(Held(sums=sums, size=attempt.size or 0), reused=False)
+            )
+        self._done(Held(sums=sums, size=found.size), reused=False)
 
-    def _unpack(self, attempt: Attempt) -> None:
+    def _unpack(self, file: UnfinishedFile) -> None:
         from resolver.archives import unpack  # 5 ms, and most manifests have no archive
 
         workspace = self._run.workspace
@@ -137,7 +157,7 @@ class DependencyDownload:
         tree = workspace.begin_tree(final)
         try:
             unpack(
-                Path(attempt.file.path), tree,
+                Path(file.path), tree,
                 limits=self._run.settings.archives,
                 durable=self._run.settings.durable, check=self._run.clock.check,
             )  # fmt: skip
@@ -147,7 +167,7 @@ class DependencyDownload:
             raise BadArchive(msg) from error
         finally:
             workspace.discard_tree(tree)
-            workspace.discard_file(attempt.file)
+            workspace.discard_file(file)
 
     def _done(self, found: Held, *, reused: bool) -> None:
         self._run.in_flight.pop(self._download.path, None)

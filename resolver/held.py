@@ -30,6 +30,8 @@ def held(download: Download, *, source: Source, run: Run) -> Held | None:
     if download.is_unpacked:
         is_there = record is not None and Path(download.path).is_dir() and _is_current(record, download, source)
         return Held(sums=Sums(digest=record.digest), size=record.size or 0) if record is not None and is_there else None
+    if record is None and download.digest is None:
+        return None  # whatever is there, nobody knows whether it is right
     size = regular_size(download.path)
     if size is None or download.size not in {None, size}:
         return None

@@ -27,7 +27,7 @@ _METADATA: Final = frozenset(
 
 _ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST")
 _MOST_HOSTS: Final = 1000
-"""Hosts that are remembered as admitted."""
+"""Hosts, and beginnings of URIs, that are remembered as admitted."""
 
 
 class EgressPolicy:
@@ -47,10 +47,13 @@ class EgressPolicy:
         self._named = frozenset(_named(settings, environment))
         self._nameservices = frozenset(settings.hdfs.nameservices)
         self._admitted: set[str] = set()
+        self._fetched: set[tuple[str, str | None]] = set()
 
     def check_uri(self, uri: DependencyUri) -> None:
         """Raise RefusedByPolicy when `uri` may not be fetched: by its scheme, bucket, host or written address."""
-        if uri.scheme == STAGED_SCHEME:
+        # What is asked below depends on these two alone, and a manifest may have ten thousand files of one host.
+        place = (uri.scheme, uri.authority)
+        if uri.scheme == STAGED_SCHEME or place in self._fetched:
             return
         self.check_scheme(uri.scheme, name=str(uri))
         authority = (uri.authority or "").rpartition("@")[2]
@@ -59,6 +62,8 @@ class EgressPolicy:
         elif authority and authority not in self._nameservices:
             url = _url(uri.scheme if uri.scheme in _WEB else "hdfs", authority, name=str(uri))
             self._check_host(url, name=str(uri))
+        if len(self._fetched) < _MOST_HOSTS:
+            self._fetched.add(place)
 
     def check_scheme(self, scheme: str, *, name: str) -> None:
         """Raise RefusedByPolicy when dependencies of `scheme` are not fetched; `name` is what it was written in."""

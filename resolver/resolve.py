@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from resolver.download import DependencyDownload
-from resolver.parallelism import REQUEST_COST
 from resolver.plan import ContainerLocal, Download, Plan, Volume, plan
 from resolver.retry import Attempts, Clock
 from resolver.run import Observer, Resolved, Run, Silent
@@ -95,18 +94,21 @@ def _carry_out(todo: Plan, manifest: Manifest, *, sources: Sources, run: Run) ->
     present = [_present(entry) for entry in todo.container_local]
     started = time.monotonic()
 
+    def observe(received: int, files: int, now: float) -> None:
+        run.parallelism.observe(received=received, files=files, computed=time.process_time(), now=now)
+
     def tick() -> None:
         run.clock.check()
         progress = run.progress(files=len(todo.downloads), size=todo.size, seconds=time.monotonic() - started)
-        work = progress.received + progress.files_done * REQUEST_COST
-        run.parallelism.observe(work=work, computed=time.process_time(), now=progress.seconds)
+        observe(progress.received, progress.files_done, progress.seconds)
         run.share_out()
         run.observer.progressed(progress)
 
     try:
+        observe(0, 0, 0.0)
         run.crew.add(*(partial(_bring, one, sources.source_of(one.uri), run) for one in todo.downloads))
         run.crew.run(interval=run.settings.progress_interval, tick=tick)
-        run.workspace.flush({Path(download.folder) for download in todo.downloads})
+        run.workspace.flush({download.folder for download in todo.downloads})
         tick()
     finally:
         run.clock.end()

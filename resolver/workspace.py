@@ -95,11 +95,11 @@ class Workspace:
             for tree in self._trees:
                 remove_tree(tree)
 
-    def flush(self, folders: set[Path]) -> None:
+    def flush(self, folders: set[str]) -> None:
         """Make the names in `folders` durable, where that is wanted."""
         if self._durable:
             for folder in folders:
-                flush_folder(folder)
+                flush_folder(Path(folder))
 
     def _check(self) -> None:
         if self._ended:

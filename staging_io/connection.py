@@ -42,6 +42,7 @@ class Connection:
     ) -> None:
         """Connect.  A peer that is silent for `stall_timeout` seconds counts as gone, in each call below."""
         self._left = memoryview(b"")
+        self._poll: select.poll | None = None
         self._in_clear = tls is None
         self._socket = _connected(url, admission=admission, timeout=connect_timeout)
         try:
@@ -59,9 +60,10 @@ class Connection:
 
     def is_dropped(self) -> bool:
         """Whether the peer has closed it, or sent what nobody asked for."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(self._left) or bool(poll.poll(0))
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+        return bool(self._left) or bool(self._poll.poll(0))
 
     def send(self, data: bytes) -> None:
         """Send a whole request; a peer that did not wait for it may have said why, which reading tells."""

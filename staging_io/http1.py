@@ -7,6 +7,7 @@ and follows nothing.  Why it is ours, and what it costs, is in docs/decisions/00
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import SplitResult, quote
 
@@ -33,10 +34,7 @@ class Headers(Mapping[str, str]):
         self._values: dict[str, str] = {}
         for line in lines:
             name, colon, value = line.partition(":")
-            key = name.lower()
-            if not colon or not key or key.strip() != key:
-                msg = "a header line is malformed"
-                raise BadAnswer(msg)
+            key = _key(name if colon else "")
             value = value.strip(" \t")
             self._values[key] = f"{self._values[key]}, {value}" if key in self._values else value
 
@@ -52,6 +50,15 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+@lru_cache(maxsize=256)  # a peer sends the same names again and again
+def _key(name: str) -> str:
+    key = name.lower()
+    if not key or key.strip() != key:
+        msg = "a header line is malformed"
+        raise BadAnswer(msg)
+    return key
 
 
 class Answer:
@@ -230,9 +237,8 @@ def _size(headers: Headers) -> int | None:
     if "transfer-encoding" in headers or text is None:
         return None
     # Two equal sizes are tolerable (RFC 9110, section 8.6), two different ones are an attack.
-    sizes = {part.strip() for part in text.split(",")}
-    size = sizes.pop()
-    if sizes or not size.isdecimal() or not size.isascii() or len(size) > _DIGITS:
+    size, *others = {part.strip() for part in text.split(",")} if "," in text else (text,)
+    if others or not size.isdecimal() or not size.isascii() or len(size) > _DIGITS:
         msg = "the answer has no sane Content-Length"
         raise BadAnswer(msg)
     return int(size)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain, islice
 from threading import Lock
-from types import TracebackType
 from typing import Final, NoReturn, TypeVar
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from resolver.mirrors import moved
 from resolver.policy import EgressPolicy
 from resolver.sources.base import Identified, Listed, Lists, Reading, Source, Stat, Version
+from resolver.sources.opened import Opened
 from staging_protocol.errors import (
     Denied,
     InvalidRequest,
@@ -86,7 +86,7 @@ class MirroredSource:
         """Read from the first mirror that answers; from the same one, once it did."""
 
         def opened(source: Source, there: DependencyUri) -> AbstractContextManager[Reading]:
-            return _Opened(source.read(there, version=version, start=start, stop=stop))
+            return Opened(source.read(there, version=version, start=start, stop=stop))
 
         state = self._state(uri)
         begins = version is None and start == 0 and (state.has_version or not state.asked)
@@ -188,22 +188,6 @@ class MirroredSource:
 
     def _there(self, uri: DependencyUri, index: int) -> DependencyUri:
         return DependencyUri.parse(moved(uri.without_fragment, prefix=self._prefix, to=self._targets[index][0]))
-
-
-class _Opened:
-    """A reading that is open already, so that what opening it raised was met where another mirror could be asked."""
-
-    def __init__(self, manager: AbstractContextManager[Reading]) -> None:
-        self._manager = manager
-        self._reading = manager.__enter__()
-
-    def __enter__(self) -> Reading:
-        return self._reading
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        return self._manager.__exit__(kind, error, traceback)
 
 
 def admitted_targets(mirror: Mirror, *, policy: EgressPolicy | None) -> list[tuple[str, DependencyUri]]:

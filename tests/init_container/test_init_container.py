@@ -372,7 +372,7 @@ def test_a_token_does_not_go_in_clear_text_to_another_machine(pod: Pod) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_also_while_a_read_is_stalled(pod: Pod, number: signal.Signals) -> None:
-    content = bytes(50_000)
+    content = bytes(500_000)  # a small one has no hidden file before it is whole
     pod.stage(Kind.JAR, "done.jar", b"jar")
     path = pod.stage(Kind.JAR, "a.jar", content)
     pod.server.faults[path] = [faults.stall(after=1000)] * 5

@@ -4,23 +4,29 @@ from collections.abc import Callable
 
 import pytest
 
-from resolver.parallelism import START, WINDOW, Parallelism
+from resolver.parallelism import START, START_ALONE, WINDOW, Parallelism
 from resolver.parts import part_size_for
 from resolver.settings import MIB
 
 
 def after(
-    parallelism: Parallelism, windows: int, *, rate: Callable[[int], float], busy: float = 0.1, since: float = 0.0
+    parallelism: Parallelism,
+    windows: int,
+    *,
+    rate: Callable[[int], float],
+    busy: float = 0.1,
+    since: float = 0.0,
+    size: float = 1e6,
 ) -> list[int]:
-    """Return the limit after each window, in a world that does `rate(limit)` work a second."""
-    work, computed, now = 0.0, 0.0, since
-    parallelism.observe(work=0, computed=0.0, now=now)
+    """Return the limit after each window, in a world that brings `rate(limit)` bytes a second in files of `size`."""
+    received, computed, now = 0.0, 0.0, since
+    parallelism.observe(received=0, files=0, computed=0.0, now=now)
     limits = []
     for _ in range(windows):
         now += WINDOW
-        work += rate(parallelism.limit) * WINDOW
+        received += rate(parallelism.limit) * WINDOW
         computed += busy * WINDOW
-        parallelism.observe(work=int(work), computed=computed, now=now)
+        parallelism.observe(received=int(received), files=int(received / size), computed=computed, now=now)
         limits.append(parallelism.limit)
     return limits
 
@@ -69,10 +75,29 @@ def test_a_server_that_asks_for_patience_is_asked_half_as_much_for_a_while() -> 
     assert after(parallelism, 10, rate=linear, since=100.0) == [8] * 10
 
 
+def test_small_files_that_wait_for_the_interpreter_have_few_threads() -> None:
+    assert after(Parallelism(maximum=16), 2, rate=lambda _: 1e7, busy=1.0, size=10_000) == [START // 2, START_ALONE]
+
+
+def test_small_files_keep_the_threads_that_bring_more() -> None:
+    limits = after(Parallelism(maximum=16), 10, rate=linear, busy=1.0, size=10_000)
+    assert limits == [START // 2, *[START] * 9]
+
+
+def test_threads_that_were_let_go_come_back_when_the_server_gets_slower() -> None:
+    parallelism = Parallelism(maximum=16)
+    after(parallelism, 2, rate=lambda _: 1e7, busy=1.0, size=10_000)
+    assert max(after(parallelism, 30, rate=linear, busy=0.1, size=10_000, since=100.0)) == 16
+
+
+def test_large_files_that_compute_keep_their_threads() -> None:
+    assert min(after(Parallelism(maximum=16), 20, rate=lambda _: 1e9, busy=1.0, size=1e7)) == START
+
+
 def test_nothing_is_decided_before_a_window_is_over() -> None:
     parallelism = Parallelism(maximum=16)
     for tick in range(10):
-        parallelism.observe(work=tick * 10**9, computed=0.0, now=tick * WINDOW / 100)
+        parallelism.observe(received=tick * 10**9, files=tick, computed=0.0, now=tick * WINDOW / 100)
     assert parallelism.limit == START
 
 
