@@ -91,8 +91,9 @@ class HttpClient:
             made.close()
 
     def _tls(self, url: SplitResult) -> "ssl.SSLContext":
-        if self._settings.tls is not None:
-            return self._settings.tls(url)
+        return self._usual_tls(url) if self._settings.tls is None else self._settings.tls(url)
+
+    def _usual_tls(self, url: SplitResult) -> "ssl.SSLContext":
         if self._contexts is None:
             from staging_io.tls import TlsContexts  # 20 ms, for `ssl`
 
@@ -103,7 +104,7 @@ class HttpClient:
         if self._pooled is None:
             from staging_io.pooled import PooledClient
 
-            self._pooled = PooledClient(self._settings, tls=self._tls)
+            self._pooled = PooledClient(self._settings, tls=self._tls, proxy_tls=self._usual_tls)
         return self._pooled
 
 

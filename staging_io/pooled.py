@@ -8,7 +8,8 @@ from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationValueError
+from urllib3.exceptions import HTTPError, LocationValueError, ProxyError, ProxySchemeUnknown
+from urllib3.exceptions import SSLError as TlsError
 
 from staging_io.exchange import Answer, Body, HttpSettings, unavailable
 from staging_protocol.errors import InvalidRequest
@@ -17,9 +18,17 @@ from staging_protocol.errors import InvalidRequest
 class PooledClient:
     """urllib3's pools, one manager for each proxy and TLS context."""
 
-    def __init__(self, settings: HttpSettings, *, tls: Callable[[SplitResult], ssl.SSLContext]) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        tls: Callable[[SplitResult], ssl.SSLContext],
+        proxy_tls: Callable[[SplitResult], ssl.SSLContext],
+    ) -> None:
+        """`tls` gives the context for peers, `proxy_tls` the one for proxies that are spoken to by TLS themselves."""
         self._settings = settings
         self._tls = tls
+        self._proxy_tls = proxy_tls
         self._managers: dict[tuple[str, ssl.SSLContext | None], urllib3.ProxyManager] = {}
 
     def open(self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, proxy: str) -> Answer:
@@ -32,9 +41,16 @@ class PooledClient:
                 body=body,  # type: ignore[arg-type] # it sends whatever a socket takes, so views of memory, too
                 preload_content=False, decode_content=False, timeout=timeout,
             )  # fmt: skip
+        except ProxySchemeUnknown as error:
+            msg = "the proxy of the settings or the environment is not a URL of http or https"
+            raise InvalidRequest(msg) from error
         except LocationValueError as error:
             msg = "this is not a URL of http or https"  # it is not repeated: it may hold a secret
             raise InvalidRequest(msg) from error
+        except ProxyError as error:
+            # What keeps TLS with a proxy from standing is about the proxy; a tunnel that it refuses is about the peer.
+            is_tls = isinstance(error.original_error, TlsError)
+            raise unavailable(urlsplit(proxy) if is_tls else parts, error.original_error) from error
         except (HTTPError, OSError) as error:
             raise unavailable(parts, error) from error
         return PooledAnswer(answer, parts)
@@ -47,9 +63,11 @@ class PooledClient:
     def _manager(self, url: SplitResult, *, proxy: str) -> urllib3.ProxyManager:
         context = self._tls(url) if url.scheme == "https" else None
         if (proxy, context) not in self._managers:
+            to = urlsplit(proxy)
             self._managers[proxy, context] = urllib3.ProxyManager(
-                proxy, maxsize=self._settings.connections, ssl_context=context, proxy_headers=_shown_to(proxy)
-            )
+                proxy, maxsize=self._settings.connections, ssl_context=context, proxy_headers=_shown_to(proxy),
+                proxy_ssl_context=self._proxy_tls(to) if to.scheme == "https" else None,
+            )  # fmt: skip
         return self._managers[proxy, context]
 
 

@@ -10,11 +10,16 @@ from tests.crash.ledger import Job, Ledger
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`prepare` runs undisturbed; the process may die at any step of `act`, and a test takes each `every`th."""
+    """`prepare` runs undisturbed; the process may die at any step of `act`, and a test takes each `every`th.
+
+    There are `least` kills, or steps are no longer counted: about three quarters of what there were.
+    All of them, with those under load, of the resolver and of migrations, are more than 200.
+    """
 
     name: str
     prepare: Callable[[Ledger], Job]
     act: Callable[[Ledger, Job], object]
+    least: int
     every: int = 1
 
 
@@ -103,19 +108,19 @@ def _cancel(ledger: Ledger, job: Job) -> None:
 
 
 SCENARIOS: Final = (
-    Scenario(name="create", prepare=_draft_two, act=lambda ledger, job: ledger.create(job)),
-    Scenario(name="create-again", prepare=_created, act=lambda ledger, job: ledger.create(job)),
-    Scenario(name="upload", prepare=_created, act=_put_all),
-    Scenario(name="upload-twin", prepare=_brought_by_another, act=_put_all),
-    Scenario(name="batch", prepare=_several, act=lambda ledger, job: ledger.put_together(job), every=2),
-    Scenario(name="parts-begin", prepare=_created, act=lambda ledger, job: ledger.begin(job, "0.jar")),
-    Scenario(name="parts", prepare=_half_in_parts, act=_go_on),
-    Scenario(name="parts-resume", prepare=_half_in_parts, act=lambda ledger, job: ledger.resume(job, "0.jar")),
-    Scenario(name="parts-cancel", prepare=_half_in_parts, act=_cancel),
-    Scenario(name="seal", prepare=_uploaded, act=lambda ledger, job: ledger.seal(job)),
-    Scenario(name="read", prepare=_staged, act=_read_all),
-    Scenario(name="token", prepare=_staged, act=lambda ledger, job: ledger.renew(job)),
-    Scenario(name="pin", prepare=_staged, act=lambda ledger, job: ledger.pin(job, "kept")),
-    Scenario(name="delete", prepare=_staged, act=lambda ledger, job: ledger.delete(job)),
-    Scenario(name="sweep", prepare=_expired, act=_sweep, every=2),
+    Scenario(name="create", prepare=_draft_two, act=lambda ledger, job: ledger.create(job), least=8),
+    Scenario(name="create-again", prepare=_created, act=lambda ledger, job: ledger.create(job), least=7),
+    Scenario(name="upload", prepare=_created, act=_put_all, least=18),
+    Scenario(name="upload-twin", prepare=_brought_by_another, act=_put_all, least=23),
+    Scenario(name="batch", prepare=_several, act=lambda ledger, job: ledger.put_together(job), least=16, every=2),
+    Scenario(name="parts-begin", prepare=_created, act=lambda ledger, job: ledger.begin(job, "0.jar"), least=6),
+    Scenario(name="parts", prepare=_half_in_parts, act=_go_on, least=28),
+    Scenario(name="parts-resume", prepare=_half_in_parts, act=lambda ledger, job: ledger.resume(job, "0.jar"), least=9),
+    Scenario(name="parts-cancel", prepare=_half_in_parts, act=_cancel, least=9),
+    Scenario(name="seal", prepare=_uploaded, act=lambda ledger, job: ledger.seal(job), least=7),
+    Scenario(name="read", prepare=_staged, act=_read_all, least=8),
+    Scenario(name="token", prepare=_staged, act=lambda ledger, job: ledger.renew(job), least=4),
+    Scenario(name="pin", prepare=_staged, act=lambda ledger, job: ledger.pin(job, "kept"), least=6),
+    Scenario(name="delete", prepare=_staged, act=lambda ledger, job: ledger.delete(job), least=7),
+    Scenario(name="sweep", prepare=_expired, act=_sweep, least=19, every=2),
 )

@@ -172,6 +172,17 @@ def test_an_object_that_is_replaced_again_and_again_is_given_up(gcs: FakeGcs, tm
     assert not (tmp_path / "changing.jar").exists()
 
 
+def test_every_part_but_the_first_is_asked_for_by_its_generation(gcs: FakeGcs, tmp_path: Path) -> None:
+    one_by_one = msgspec.structs.replace(SMALL_PARTS, connections=1)
+    with Google(gcs.url) as google:
+        google.public = True
+        assert attempt(google.url, tmp_path, entries=ENTRIES[-1:], settings=one_by_one) is None
+        parts = [path for _, path in google.asked if "alt=media" in path]
+    assert tree_of(tmp_path) == {"70000.jar": EXPECTED["70000.jar"]}
+    assert len(parts) == 5
+    assert ["generation=" in path for path in parts] == [False, True, True, True, True]
+
+
 # --- TLS and proxies
 
 
@@ -264,6 +275,21 @@ def test_hostile_names_are_listed_as_what_they_are(liar: Google) -> None:
 def test_what_is_no_listing_is_none(liar: Google, body: bytes) -> None:
     with pytest.raises(SourceUnavailable, match="no listing"):
         listed(liar.url, body, google=liar)
+
+
+def test_a_hundred_thousand_names_are_listed_page_by_page(liar: Google) -> None:
+    pages = [
+        msgspec.json.encode(
+            {
+                "items": [{"name": f"a/{page:03}/{number:04}.jar", "size": "1"} for number in range(1000)],
+                **({} if page == 99 else {"nextPageToken": str(page)}),
+            }
+        )
+        for page in range(100)
+    ]
+    assert len(set(listed(liar.url, *pages, google=liar))) == 100_000
+    tokens = [path.partition("pageToken=")[2].partition("&")[0] for _, path in liar.asked]
+    assert tokens == ["", *map(str, range(99))]
 
 
 def test_listings_end(liar: Google) -> None:

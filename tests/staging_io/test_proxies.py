@@ -1,16 +1,19 @@
 """Which requests go through a proxy, and what it may answer."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
 from staging_io.http import HttpClient, HttpSettings
 from staging_io.proxies import Proxies
-from staging_protocol.errors import Denied, SourceUnavailable, StagingError
+from staging_protocol.errors import Denied, InvalidRequest, PeerNotTrusted, SourceUnavailable, StagingError
 from tests.resolver.faulty_server import FaultyServer
 from tests.services.connect_proxy import connect_proxy
+from tests.services.tls_front import tls_front
 
 PROXY = "http://proxy.example:3128"
 
@@ -88,6 +91,35 @@ def test_a_proxy_that_does_not_connect_says_why(status: int, kind: type[StagingE
 def test_a_proxy_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(SourceUnavailable):
         ask("https://a.example/a.jar", proxies={"https": "http://127.0.0.1:9"})
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("trusted", [True, False], ids=["own authority", "unknown authority"])
+def test_a_proxy_may_speak_tls_itself_under_the_same_authorities(
+    web: FaultyServer, tmp_path: Path, scheme: str, *, trusted: bool
+) -> None:
+    authority = trustme.CA()
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
+    plain = int(web.url.rpartition(":")[2])
+    with (
+        tls_front(plain, authority=authority, names=("a.example",)) as encrypted,
+        connect_proxy({"a.example": plain if scheme == "http" else encrypted}, credentials="me:secret") as proxy,
+        tls_front(proxy.port, authority=authority) as port,
+    ):
+        settings = {"proxies": {scheme: f"https://me:secret@127.0.0.1:{port}"}, "ca_file": str(tmp_path / "ca.pem")}
+        if trusted:
+            assert ask(f"{scheme}://a.example/a.jar", **settings) == b"content"
+        else:
+            with pytest.raises(PeerNotTrusted, match=f"https://127.0.0.1:{port} is not trusted") as caught:
+                ask(f"{scheme}://a.example/a.jar", **settings)
+            assert "secret" not in caught.value.detail
+        assert bool(proxy.asked) is trusted
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example:3128", "socks5://proxy.example", "proxy.example"])
+def test_a_proxy_that_is_no_url_is_told(proxy: str) -> None:
+    with pytest.raises(InvalidRequest, match="the proxy of the settings or the environment is not a URL"):
+        ask("https://a.example/a.jar", proxies={"https": proxy})
 
 
 @pytest.mark.parametrize("host", ["a" * 64, "a..b", f"{'a' * 64}.example"])

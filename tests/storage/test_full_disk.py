@@ -127,11 +127,14 @@ def test_a_full_disk_refuses_what_adds_serves_what_reads_and_lets_sweeps_delete(
         ledger.create(whole)
         made.disk.fill()
         _refused(lambda: ledger.put(whole, "0.jar"), NoSpace)
+        _refused(lambda: ledger.put_together(whole), NoSpace)
         _refused(lambda: ledger.append(parts, "0.jar", size=70_000), NoSpace)
         made.use_up_the_log(staged)
         staged.doubts.add("pin")
         _refused(lambda: ledger.create(ledger.draft()), NoSpace)
         ledger.jobs.pop()  # it was refused, so it is not there
+        _refused(lambda: ledger.begin(whole, "0.jar"), NoSpace)
+        _refused(lambda: ledger.renew(staged), NoSpace)
         assert ledger.read(staged, "0.jar") == staged.contents["0.jar"]
         _sweep_until_something_goes(ledger)
         made.disk.free()
@@ -295,22 +298,29 @@ def test_a_disk_that_breaks_and_becomes_read_only_loses_nothing_that_was_acknowl
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS)
 
 
-@pytest.mark.parametrize("what", ["upload", "parts"])
+@pytest.mark.parametrize("what", ["upload", "parts", "batch"])
 def test_any_write_of_an_upload_may_fail_and_the_next_try_works(what: str, forks: Nursery, tmp_path: Path) -> None:
+    act: Callable[[Ledger, Job], None] = {
+        "upload": lambda ledger, job: ledger.put(job, "0.jar"),
+        "parts": lambda ledger, job: ledger.append(job, "0.jar", size=130_000),
+        "batch": lambda ledger, job: ledger.put_together(job),
+    }[what]
     server = Server(nursery=forks, folder=tmp_path, settings=_DISK)
     life = server.start()
     with closing(Ledger(server.url, namespace="team")) as ledger:
         remains = Remains(server.data)
         failed, known = 0, set[str]()
         for step in range(1, 200):
-            job = ledger.draft()
+            job = ledger.draft(
+                [ledger.content(size) for size in ((200_000, 20_000) if what == "batch" else (200_000,))]
+            )
             ledger.create(job)
             if what == "parts":
                 ledger.begin(job, "0.jar")
                 ledger.append(job, "0.jar", size=70_000)
             life.arm(at=step, error=_ERRORS[step % len(_ERRORS)], only=WRITES)
             try:
-                ledger.put(job, "0.jar") if what == "upload" else ledger.append(job, "0.jar", size=130_000)
+                act(ledger, job)
             except (NoSpace, Unavailable, CutOff):
                 failed += 1
             if len(life.disarm()) < step:

@@ -20,7 +20,7 @@ from staging_protocol.digests import Digest
 from staging_protocol.errors import BlobNotWanted, ExitCode, NoSpace
 from staging_protocol.wire import encode
 from tests.services.fault_proxy import FaultProxy
-from tests.services.faults import LoseAnswer, Place, Refuse, Reset, Rule, Way
+from tests.services.faults import LoseAnswer, Place, Refuse, Reset, Rule, Stall, Way
 from tests.submission.conftest import DEADLINE, Command, Server, ServerProcess
 
 MIB: Final = 1024 * 1024
@@ -66,6 +66,26 @@ def test_files_that_go_alone_go_over_few_kept_connections(command: Command, prox
 
     assert result["requests"] == 1 + 1 + 12 + 1
     assert proxy.connections <= 4
+
+
+def test_several_files_are_on_their_way_at_once(command: Command, proxy: FaultProxy) -> None:
+    names = [command.file(f"{number}.bin", os.urandom(MIB + 1)).name for number in range(3)]
+    names.append(command.file("large.bin", os.urandom(LARGE)).name)
+    command.environment["SPARK_STAGING_UPLOADS"] = "4"
+    stalled = Stall(Place(way=Way.UP, at=1000))
+    proxy.plan(Rule(fault=stalled, method="PUT", times=3), Rule(fault=stalled, method="PATCH"))
+
+    process = command.start("stage", "--files", ",".join(names))
+    try:
+        proxy.wait_until(lambda state: state.struck(Stall) == 4)
+        proxy.plan()
+        proxy.drop_connections()
+        _, errors = process.communicate(timeout=DEADLINE)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert process.returncode == 0, errors
 
 
 @pytest.mark.parametrize("size", [0, 1, MIB, MIB + 1, 8 * MIB])
