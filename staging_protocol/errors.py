@@ -212,7 +212,7 @@ class BadArchive(PermanentError):
 
 class DeadlineExceeded(PermanentError):
     code, status, exit_code = "deadline-exceeded", 504, ExitCode.DEADLINE
-    title = "The total time for resolving is used up"
+    title = "The time that was given for it is used up"
 
 
 class Terminated(PermanentError):

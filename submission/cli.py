@@ -24,7 +24,7 @@ _COMMANDS: Final = {
     "stage": ("submission.commands.stage", "Stage local dependencies and print the bundle."),
     "template": ("submission.commands.template", "Stage, and write pod templates and --conf lines for spark-submit."),
     "run": ("submission.commands.run", "Stage what a spark-submit command names, and run it."),
-    "bundles": ("submission.commands.bundles", "List, show, delete, explain, bind and pin bundles; prune Secrets."),
+    "bundles": ("submission.commands.bundles", "List, show, delete, explain, bind, pin and prune bundles."),
     "check": ("submission.commands.check", "Say whether dependencies can be reached, and what they are."),
     "lock": ("submission.commands.lock", "Write down what each dependency is into deps.lock.json."),
     "verify": ("submission.commands.verify", "Say whether everything is still as it was locked."),

@@ -137,6 +137,16 @@ def is_for_cluster(command: SubmitCommand, *, environment: Environment) -> bool:
     return _given(command, spark=spark, environment=environment, needs_master=False).is_cluster
 
 
+def dependencies_of(command: SubmitCommand, *, environment: Environment) -> tuple[Dependency, ...]:
+    """Return what the command names, wherever its driver runs; its cluster, image and Spark need not be known.
+
+    Raises:
+        InvalidRequest: the command contradicts itself, or stock Spark would refuse it.
+    """
+    spark = any_installation(environment)
+    return tuple(_dependencies(_given(command, spark=spark, environment=environment, needs_master=False)))
+
+
 def _given(command: SubmitCommand, *, spark: Installation, environment: Environment, needs_master: bool) -> Submission:
     return submission(
         command,

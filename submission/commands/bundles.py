@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @click.group("bundles")
 def COMMAND() -> None:  # noqa: N802 - the name by which the group finds it
-    """List, show, delete, explain, bind and pin bundles, and prune their Secrets.
+    """List, show, delete, explain, bind, pin and prune bundles.
 
     \b
     Examples:

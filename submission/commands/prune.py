@@ -1,11 +1,14 @@
 """`spark-staging bundles prune`."""
 
 import json
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from submission.commands.calling import calls, namespace_of, pages
+from submission.commands.duration import Duration
 from submission.commands.options import (
     Output,
     StagingCommand,
@@ -22,76 +25,96 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from submission.commands.calling import Call
-    from submission.labelled_secrets import LabelledSecrets
-    from submission.prune import Verdict
+    from submission.pruning.labelled import Labelled, LabelledObjects
+    from submission.pruning.verdict import Verdict
 
 
 @click.command("prune", cls=StagingCommand)
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted; delete nothing.")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    default="1h",
+    show_default=True,
+    metavar="DURATION",
+    help="A submission that has made something since may still go on: its objects stay.",
+)
 @all_namespaces_option
 @namespace_option
 @connection_options
 @output_option
 def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the group finds it
-    """Delete Secrets whose bundle is gone.
+    """Delete what submissions that were cut off have left, and Secrets whose bundle is gone.
 
-    Only Secrets that spark-staging made for this server are looked at, in the cluster of the kubeconfig, and only
-    those go of whose bundle the server itself says that it is gone.  This needs the rights to list and delete Secrets,
-    and to list and get bundles.
+    Only objects that spark-staging made are looked at, in the cluster of the kubeconfig.  Of a submission that was
+    killed (kill -9) all goes that has no owner; a driver, too, that was never on a node.  Nothing goes whose driver
+    lives.  Secrets of other jobs go when the staging server itself says that their bundle is gone.
+
+    This needs the rights to list and delete what a submission makes, and to list and get bundles.
 
     \b
     Examples:
       spark-staging bundles prune -n jobs --dry-run
-      spark-staging bundles prune --all-namespaces -o json
+      spark-staging bundles prune --all-namespaces --older-than 1d -o json
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
-    from submission.labelled_secrets import labelled_secrets
-    from submission.settings import kubeconfig
+    from submission.jobs.cluster import jobs_cluster
+    from submission.pruning import unfinished
+    from submission.pruning.labelled import LabelledObjects
 
     settings = settings_of(parameters)
     namespace = scope_of(parameters, namespace=namespace_of(settings))
-    dry_run: bool = parameters["dry_run"]
+    before = datetime.now(tz=UTC) - timedelta(seconds=parameters["older_than"])
     done: list[Verdict] = []
-    with (
-        calls(settings) as call,
-        labelled_secrets(
-            kubeconfig=kubeconfig(),
-            context=settings.context,
-            namespace=namespace,
-            retry_seconds=settings.retry_seconds,
-            notice=lambda text: click.echo(text, err=True),
-        ) as secrets,
-    ):
-        try:
-            for verdict in _pruned(secrets, call, namespace=namespace, dry_run=dry_run):
-                done.append(verdict)  # noqa: PERF402 - also what was done before an error is told
-        finally:
-            _print(done, output=parameters["output"], dry_run=dry_run)
+    with ExitStack() as stack:
+        api = stack.enter_context(jobs_cluster(settings, notice=lambda text: click.echo(text, err=True)))
+        stack.callback(lambda: _print(done, output=parameters["output"], dry_run=parameters["dry_run"]))
+        objects = LabelledObjects(api, namespace=namespace)
+        for verdict in unfinished.verdicts(objects.of_submissions(), drivers=objects.drivers, before=before):
+            _carry_out(verdict, objects, done=done, dry_run=parameters["dry_run"])
+        judged = {verdict.object.uid for verdict in done}
+        secrets = [secret for secret in objects.bundle_secrets() if secret.uid not in judged]
+        call = stack.enter_context(calls(settings)) if secrets else None
+        for verdict in () if call is None else _ended(secrets, call, namespace=namespace):
+            _carry_out(verdict, objects, done=done, dry_run=parameters["dry_run"])
 
 
-def _pruned(secrets: "LabelledSecrets", call: "Call", *, namespace: str | None, dry_run: bool) -> "Iterator[Verdict]":
-    from submission.prune import Fate, verdicts
+def _ended(secrets: "list[Labelled]", call: "Call", *, namespace: str | None) -> "Iterator[Verdict]":
+    from submission.pruning.ended_bundles import verdicts
 
-    info = call(lambda client: client.info())
-    for verdict in verdicts(
-        secrets.found(),
-        server=info.pods.url,
+    return verdicts(
+        secrets,
+        server=call(lambda client: client.info()).pods.url,
         live=lambda: {(bundle.namespace, bundle.id) for bundle in pages(call, namespace=namespace)},
-        has_ended=lambda secret: call(lambda client: client.has_ended(secret.namespace, secret.bundle)),
-    ):
-        if verdict.fate is Fate.DELETE and not dry_run:
-            secrets.delete(verdict.secret)
-        yield verdict
+        has_ended=lambda home, bundle: call(lambda client: client.has_ended(home, bundle)),
+    )
+
+
+def _carry_out(verdict: "Verdict", objects: "LabelledObjects", *, done: "list[Verdict]", dry_run: bool) -> None:
+    from submission.pruning.verdict import Fate
+
+    if verdict.fate is Fate.DELETE and not dry_run:
+        objects.delete(verdict.object)
+    done.append(verdict)
 
 
 def _print(done: "list[Verdict]", *, output: Output, dry_run: bool) -> None:
-    from submission.prune import Fate
+    from submission.pruning.verdict import Fate
 
     words = {Fate.KEEP: "kept", Fate.DELETE: "would be deleted" if dry_run else "deleted"}
-    rows = [
-        (item.secret.namespace, item.secret.name, str(item.secret.bundle), words[item.fate], item.why) for item in done
-    ]
     if output is Output.JSON:
-        names = ("namespace", "secret", "bundle", "fate", "why")
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+        click.echo(json.dumps([_fields(verdict, fate=words[verdict.fate]) for verdict in done], indent=2))
         return
-    print_table(("NAMESPACE", "SECRET", "BUNDLE", "FATE", "WHY"), rows)
+    rows = [(item.object.namespace, str(item.object), words[item.fate], item.why) for item in done]
+    print_table(("NAMESPACE", "OBJECT", "FATE", "WHY"), rows)
+
+
+def _fields(verdict: "Verdict", *, fate: str) -> dict[str, str | None]:
+    found = verdict.object
+    return {
+        "namespace": found.namespace,
+        "kind": found.resource.kind,
+        "name": found.name,
+        "bundle": found.bundle,
+        "fate": fate,
+        "why": verdict.why,
+    }

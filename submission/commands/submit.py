@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from staging_protocol.errors import InvalidRequest
+from staging_protocol.errors import ExitCode, InvalidRequest
+from submission.commands.duration import Duration
 from submission.commands.naming import checking_options, looks_of
 from submission.commands.options import (
     Failed,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from submission.spark.command_line import JobCommand, SubmitCommand
 
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
-_IN_CLUSTER_ONLY: Final = ("detach", "follow", "submission_id", "pod_security")
+_IN_CLUSTER_ONLY: Final = ("detach", "follow", "wait_timeout", "submission_id", "pod_security")
 
 
 class TwoSets(StagingCommand):
@@ -56,6 +57,12 @@ class TwoSets(StagingCommand):
 @click.option("--dry-run", is_flag=True, help="Print all objects as YAML (or with -o); create nothing.")
 @click.option("--detach", is_flag=True, help="Leave when everything is created; do not wait for the driver.")
 @click.option("--follow", is_flag=True, help="Show the driver's log while it runs, on standard output.")
+@click.option(
+    "--wait-timeout",
+    type=Duration(),
+    metavar="DURATION",
+    help="Wait for the driver no longer than that (90s, 30m, 12h); then the exit code is 45, and the job goes on.",
+)
 @click.option(
     "--submission-id",
     metavar="ID",
@@ -93,9 +100,10 @@ def COMMAND(**parameters: Any) -> None:  # noqa: N802 - the name by which the gr
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     from submission.spark.command_line import JobCommand, parse_arguments
 
-    if parameters["detach"] and parameters["follow"]:
-        msg = "--detach and --follow exclude each other"
-        raise click.UsageError(msg)
+    for option in ("follow", "wait_timeout"):
+        if parameters["detach"] and parameters[option]:
+            msg = f"--detach and --{option.replace('_', '-')} exclude each other"
+            raise click.UsageError(msg)
     command = parse_arguments(parameters["command"])
     settings = settings_of(parameters)
     context = click.get_current_context()
@@ -137,8 +145,9 @@ def _submitted(command: "SubmitCommand", parameters: dict[str, Any], *, settings
 
 
 def _run_in_cluster(job: "Plan", parameters: dict[str, Any], *, settings: "Settings") -> int:
-    from submission.submit.flow import Wanted, submit
+    from submission.submit.flow import submit
     from submission.submit.showing import result_shown
+    from submission.submit.wanted import Wanted
 
     submitted = submit(
         job,
@@ -147,6 +156,7 @@ def _run_in_cluster(job: "Plan", parameters: dict[str, Any], *, settings: "Setti
             pod_security=parameters["pod_security"],
             detach=parameters["detach"],
             follow=parameters["follow"],
+            wait_seconds=parameters["wait_timeout"],
         ),
         settings=settings,
         looks=looks_of(parameters),
@@ -156,7 +166,7 @@ def _run_in_cluster(job: "Plan", parameters: dict[str, Any], *, settings: "Setti
     shown = result_shown(submitted, parameters["output"])
     if shown is not None:
         click.echo(shown)
-    return submitted.exit_code or 0
+    return ExitCode.DEADLINE if submitted.is_given_up else submitted.exit_code or 0
 
 
 def _shown_only(job: "Plan", parameters: dict[str, Any], *, settings: "Settings") -> int:

@@ -1,5 +1,6 @@
 """How long a waiting goes on while the API does not answer: for ever; and while it refuses: for some seconds."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,8 +19,10 @@ _REFUSALS: Final = 5
 class Patience:
     """Counts failures in a row."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], *, ends: float = math.inf) -> None:
+        """`ends` is the time, by the monotonic clock, at which nobody waits any longer."""
         self._say = say
+        self._ends = ends
         self._failures = 0
         self._is_told = False
 
@@ -54,4 +57,5 @@ class Patience:
         if self._failures == _TOLD_AFTER:
             self._say(f"{error.detail}; the job is not affected, still waiting")
             self._is_told = True
-        time.sleep(max(min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE), error.retry_after or 0.0))
+        pause = max(min(_FIRST_PAUSE * 2**self._failures, _LONGEST_PAUSE), error.retry_after or 0.0)
+        time.sleep(max(min(pause, self._ends - time.monotonic()), 0.0))

@@ -7,11 +7,12 @@ The API server may be away for any time: that is told once, and the waiting goes
 job's age: of each living executor only the last words are kept, of those that ended a number.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
 
-from staging_protocol.errors import NotFound, StagingError
+from staging_protocol.errors import DeadlineExceeded, NotFound, StagingError
 from submission.jobs.driver_log import DriverLog
 from submission.jobs.last_lines import show_last_lines
 from submission.jobs.patience import Patience
@@ -33,7 +34,9 @@ _APPLICATION: Final = "spark-app-selector"
 Say = Callable[[str], None]
 
 
-def wait_for_driver(api: KubeApi, *, namespace: str, pod: str, say: Say, follow: bool = False) -> DriverOutcome:
+def wait_for_driver(
+    api: KubeApi, *, namespace: str, pod: str, say: Say, follow: bool = False, seconds: float | None = None
+) -> DriverOutcome:
     """Wait for the end of a driver, and return how it ended.
 
     Args:
@@ -42,16 +45,18 @@ def wait_for_driver(api: KubeApi, *, namespace: str, pod: str, say: Say, follow:
         pod: name of the driver's pod.
         say: tells a line.
         follow: whether the driver's log is written to standard output while it runs.
+        seconds: for about how long; None: until it has ended.
 
     Raises:
         NotFound: there is no such pod.
+        DeadlineExceeded: it has not ended in `seconds`.
         StagingError: we may not look.
     """
     began = time.monotonic()
     driver = api.get(PODS, pod, namespace=namespace)
     log = DriverLog(api, namespace=namespace, pod=pod, container=spark_container(driver), say=say) if follow else None
     try:
-        outcome = _Waiting(driver, api=api, say=say, log=log).outcome()
+        outcome = _Waiting(driver, api=api, say=say, log=log, seconds=seconds).outcome()
     except BaseException:  # an interruption too: nothing is waited for then
         if log is not None:
             log.leave()
@@ -72,7 +77,7 @@ def wait_for_driver(api: KubeApi, *, namespace: str, pod: str, say: Say, follow:
 class _Waiting:
     """One list and many watches."""
 
-    def __init__(self, driver: Pod, *, api: KubeApi, say: Say, log: DriverLog | None) -> None:
+    def __init__(self, driver: Pod, *, api: KubeApi, say: Say, log: DriverLog | None, seconds: float | None) -> None:
         self._name = name_of(driver)
         self._uid = driver["metadata"]["uid"]
         self._namespace = str(driver["metadata"]["namespace"])
@@ -81,7 +86,9 @@ class _Waiting:
         self._fields = "" if application else f"metadata.name={self._name}"
         self._api = api
         self._seen = Seen(driver, api=api, say=say, log=log)
-        self._patience = Patience(say)
+        self._seconds = math.inf if seconds is None else seconds
+        self._ends = time.monotonic() + self._seconds
+        self._patience = Patience(say, ends=self._ends)
         self._version: str | None = None
 
     def outcome(self) -> DriverOutcome:
@@ -100,6 +107,9 @@ class _Waiting:
                 self._patience.wait_after(error)
                 if self._patience.is_tried:
                     self._version = None
+            if self._seen.outcome is None and time.monotonic() >= self._ends:
+                msg = f"driver {self._name} has not ended in {_lasted(self._seconds)}"
+                raise DeadlineExceeded(msg)
         return self._seen.outcome
 
     def _list(self) -> None:
@@ -127,7 +137,7 @@ class _Waiting:
             PODS,
             namespace=self._namespace,
             version=self._version,
-            seconds=_LOOKED_AT_AFTER if self._seen.is_pending else _WATCHED_FOR,
+            seconds=min(_LOOKED_AT_AFTER if self._seen.is_pending else _WATCHED_FOR, self._ends - time.monotonic()),
             labels=self._labels,
             fields=self._fields,
         )

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from staging_protocol.digests import Digest
-from staging_protocol.errors import StagingError, Terminated
+from staging_protocol.errors import Denied, NotFound, StagingError, Terminated
 from submission.access.connection import Connection
 from submission.access.retrying import retried
 from submission.classify import NOTHING_KNOWN, Classified, classify
 from submission.job_plan import Plan
 from submission.kube.api import KubeApi
-from submission.kube.resources import SECRETS
+from submission.kube.resources import NAMESPACES, SECRETS
 from submission.pods.patch import PodBundle
 from submission.pods.templates import DRY_BUNDLE, pod_bundle
 from submission.problems import together
@@ -20,7 +20,9 @@ from submission.readiness.looks import Looks, Ready
 from submission.readiness.ready import made_ready
 from submission.settings import Settings
 from submission.staging.local_files import found
+from submission.submit.options import PodSecurity
 from submission.submit.planned import Job, Planned, check_image
+from submission.submit.pod_security import SPARK_USER, user_for
 from submission.submit.preflight import problems as problems_of_cluster
 
 
@@ -115,3 +117,17 @@ def expected_pods(job: Job, *, connection: Connection, settings: Settings) -> Po
         remote=bool(job.classified.remote),
         settings=settings,
     )
+
+
+def spark_user(profile: PodSecurity | None, *, namespace: str, api: KubeApi) -> int | None:
+    """Return the user of Spark's container under a profile, where nobody names one; None: the cluster gives it one.
+
+    Raises:
+        StagingError: the API server does not answer.
+    """
+    if profile is None:
+        return SPARK_USER
+    try:
+        return user_for(api.get(NAMESPACES, namespace, namespace=None))
+    except (Denied, NotFound):  # that there is no such namespace is told with all else
+        return SPARK_USER

@@ -1,9 +1,10 @@
 """Creating the objects of a job, so that pods never wait for what they mount.
 
-    early objects  →  pod  →  early objects owned by the pod  →  late objects, owned from the beginning
+    early objects  →  pod  →  late objects, owned by the pod from the beginning  →  early objects owned by the pod
 
 Stock Spark creates the pod first; the kubelet then may look for ConfigMaps that are not there yet.  An owner reference
-needs the uid of the pod, so what comes before the pod is given its owner afterwards.
+needs the uid of the pod, so what comes before the pod is given its owner afterwards.  That is the last step of all: an
+object without an owner says that a submission was not finished (`pruning.unfinished`).
 """
 
 from collections.abc import Callable
@@ -35,10 +36,10 @@ def create(planned: Planned, *, api: KubeApi, identity: Identity, made: Made, sa
     early = [creator.create(obj) for obj in planned.early]
     pod = creator.create(planned.pod)
     owner = owner_reference(pod)
-    for obj in early:
-        creator.give(obj, owner=owner)
     for obj in planned.late:
         creator.create(_owned(obj, owner=owner))
+    for obj in early:
+        creator.give(obj, owner=owner)
     return pod
 
 
@@ -95,4 +96,6 @@ def taken(obj: KubeObject) -> Taken:
     msg = f"there is a {kind} {name} in namespace {namespace} already"
     if kind == "Pod":
         msg += f"; give another spark.kubernetes.driver.pod.name, or: kubectl -n {namespace} delete pod {name}"
+    else:
+        msg += f"; if it was left by a submission that was cut off: spark-staging bundles prune -n {namespace}"
     return Taken(msg)

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from staging_protocol.errors import StagingError, Terminated
+from staging_protocol.errors import DeadlineExceeded, InvalidRequest, StagingError, Terminated
 from staging_protocol.owners import OwnerReference
 from submission.access.connection import Connection, connected
 from submission.access.retrying import retried
@@ -23,16 +23,16 @@ from submission.settings import Settings
 from submission.spark.effective import resolved_master
 from submission.spark.values import boolean
 from submission.staging.stage import Staged, Stager
-from submission.submit.checked import Problems, check_cluster, look
+from submission.submit.checked import Problems, check_cluster, look, spark_user
 from submission.submit.creating import Taken, create
 from submission.submit.existing import Driver, existing
 from submission.submit.identity import Identity, identity
 from submission.submit.inputs import inputs_digest
 from submission.submit.interrupts import hangup_ends
-from submission.submit.options import PodSecurity
 from submission.submit.planned import Job
 from submission.submit.undoing import SECONDS as UNDO_SECONDS
 from submission.submit.undoing import Made
+from submission.submit.wanted import Submitted, Wanted
 
 WAITS: Final = "spark.kubernetes.submission.waitAppCompletion"
 _LOOKS: Final = 10
@@ -40,32 +40,6 @@ _PAUSE: Final = 0.3
 """Seconds; between the first object of a job and its driver lie some requests."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a person asks of `submit` besides the job.
-
-    Attributes:
-        submission_id: of the person's, by which the same submission is known again.
-        pod_security: profile that all containers shall pass.
-        detach: leave when everything is created.
-        follow: show the driver's log.
-    """
-
-    submission_id: str | None = None
-    pod_security: PodSecurity | None = None
-    detach: bool = False
-    follow: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """What came of it; `exit_code` is that of the driver, and None where nobody waited for it."""
-
-    driver: Driver
-    exit_code: int | None = None
-    reason: str | None = None
 
 
 def submit(
@@ -128,7 +102,12 @@ class _Submission:
         if there is not None:
             return there
         job = Job(
-            plan=plan, identity=who, classified=classified, master=self._master, pod_security=self._wanted.pod_security
+            plan=plan,
+            identity=who,
+            classified=classified,
+            master=self._master,
+            pod_security=self._wanted.pod_security,
+            user=spark_user(self._wanted.pod_security, namespace=plan.namespace, api=self._api),
         )
         connection: Connection | None = None
         if job.needs_bundle:
@@ -171,9 +150,19 @@ class _Submission:
             return Submitted(driver=driver)
         from submission.jobs.watching import wait_for_driver
 
-        outcome = wait_for_driver(
-            self._api, namespace=driver.namespace, pod=driver.name, say=self._say, follow=self._wanted.follow
-        )
+        try:
+            outcome = wait_for_driver(
+                self._api,
+                namespace=driver.namespace,
+                pod=driver.name,
+                say=self._say,
+                follow=self._wanted.follow,
+                seconds=self._wanted.wait_seconds,
+            )
+        except DeadlineExceeded as error:
+            where = f"{driver.name} -n {driver.namespace}"
+            self._say(f"{error.detail}; the job goes on: spark-staging status {where}, spark-staging logs -f {where}")
+            return Submitted(driver=driver, reason=error.detail, is_given_up=True)
         return Submitted(driver=driver, exit_code=outcome.exit_code, reason=outcome.reason)
 
     # --- creating
@@ -236,7 +225,11 @@ class _Submission:
 
     @property
     def _waits(self) -> bool:
-        return not self._wanted.detach and boolean(self._plan.properties.get(WAITS, "true"), key=WAITS)
+        waits = boolean(self._plan.properties.get(WAITS, "true"), key=WAITS)
+        if not waits and self._wanted.wait_seconds is not None:
+            msg = f"--wait-timeout says for how long to wait, and {WAITS}=false not to; give one of them"
+            raise InvalidRequest(msg)
+        return waits and not self._wanted.detach
 
     @property
     def _master(self) -> str:

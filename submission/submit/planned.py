@@ -30,7 +30,7 @@ from submission.spark.effective import MASTER, for_driver
 from submission.submit.conf_files import credentials, file_bytes, file_text, in_image, text_files, yaml_object
 from submission.submit.identity import Identity
 from submission.submit.options import PodSecurity
-from submission.submit.pod_security import check_executors, check_restricted, restricted
+from submission.submit.pod_security import SPARK_USER, check_executors, check_restricted, restricted
 
 _IMAGE: Final = "spark.kubernetes.container.image"
 _KRB5: Final = "spark.kubernetes.kerberos.krb5.path"
@@ -77,6 +77,7 @@ class Job:
         classified: all dependencies, globs expanded.
         master: the API server, as the driver is told.
         pod_security: profile that all containers shall pass.
+        user: of Spark's container with that profile, where nobody names one; None: the cluster gives it one.
     """
 
     plan: Plan
@@ -84,6 +85,7 @@ class Job:
     classified: Classified
     master: str
     pod_security: PodSecurity | None
+    user: int | None = SPARK_USER
 
     @property
     def needs_bundle(self) -> bool:
@@ -131,7 +133,7 @@ class Job:
 
     def _restricted(self, role: Role, template: Template | None) -> Template:
         container = self.plan.properties.get(f"spark.kubernetes.{role}.podTemplateContainerName")
-        pod = restricted(template, role=role, container=container)
+        pod = restricted(template, role=role, container=container, user=self.user)
         check_restricted(pod, what=str(role))
         return pod
 

@@ -16,6 +16,9 @@ from submission.pods.merge import CONTAINERS, Template, spark_container
 SPARK_USER: Final = 185
 """User id of Spark's own images; their USER is a name, of which the kubelet cannot tell that it is not root."""
 
+_OPENSHIFT_USERS: Final = "openshift.io/sa.scc.uid-range"
+"""Annotation of a namespace: its range of user ids, https://docs.openshift.com (security context constraints)."""
+
 _VOLUMES: Final = frozenset(
     {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 )
@@ -38,10 +41,25 @@ _ESCALATION: Final = (
 _LISTS: Final = ("initContainers", "containers", "ephemeralContainers")
 
 
-def restricted(template: Mapping[str, Any] | None, *, role: Role, container: str | None) -> Template:
+def user_for(namespace: Mapping[str, Any]) -> int | None:
+    """Return the user of Spark's container in a namespace; None where the cluster itself gives pods users.
+
+    OpenShift does, from a range that the namespace's annotation has, and refuses pods that name another.
+    """
+    annotations = (namespace.get("metadata") or {}).get("annotations") or {}
+    return None if _OPENSHIFT_USERS in annotations else SPARK_USER
+
+
+def restricted(
+    template: Mapping[str, Any] | None, *, role: Role, container: str | None, user: int | None = SPARK_USER
+) -> Template:
     """Return the template with what the profile asks of the pod and of Spark's container, where nothing is said.
 
-    `container` is `spark.kubernetes.{driver,executor}.podTemplateContainerName`.
+    Args:
+        template: of the pod; None: there is none.
+        role: of the pod.
+        container: `spark.kubernetes.{driver,executor}.podTemplateContainerName`.
+        user: of Spark's container, where nobody names one; None: the cluster gives it one.
     """
     pod: Template = deepcopy(dict(template or {"apiVersion": "v1", "kind": "Pod"}))
     spec = pod["spec"] = dict(pod.get("spec") or {})
@@ -53,8 +71,8 @@ def restricted(template: Mapping[str, Any] | None, *, role: Role, container: str
     own = spark["securityContext"] = dict(spark.get("securityContext") or {})
     own.setdefault("allowPrivilegeEscalation", False)
     own.setdefault("capabilities", {"drop": ["ALL"]})
-    if "runAsUser" not in context:
-        own.setdefault("runAsUser", SPARK_USER)
+    if user is not None and "runAsUser" not in context:
+        own.setdefault("runAsUser", user)
     return pod
 
 

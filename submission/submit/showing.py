@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from submission.driver.job import KubeObject
-from submission.submit.flow import Submitted
 from submission.submit.options import Form
+from submission.submit.wanted import Submitted
 
 _SECRET: Final = re.compile("(?i)secret|password|token|access[.]?key")
 """What `spark.redaction.regex` is unless it is set."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from staging_protocol.errors import Denied, NotFound, Unavailable
+from staging_protocol.errors import DeadlineExceeded, Denied, NotFound, Unavailable
 from submission.jobs import patience, watching
 from submission.jobs.watching import wait_for_driver
 from submission.kube.errors import Gone
@@ -117,6 +117,20 @@ def test_another_pod_of_that_name_is_not_the_driver(place: Place, person: Person
     place.create(driver)
     breaking.is_away = False
     assert person.learns_the_end().phase == "Deleted"
+
+
+def test_who_waits_for_a_time_looks_once_at_least_and_then_no_longer(place: Place, driver: dict[str, Any]) -> None:
+    del driver
+    lines: list[str] = []
+
+    with pytest.raises(DeadlineExceeded, match="driver nightly-driver has not ended in 0 s"):
+        wait_for_driver(place.client, namespace=place.namespace, pod="nightly-driver", say=lines.append, seconds=0)
+    assert lines == ["driver nightly-driver waits for its scheduler"]
+    place.set(SUCCEEDED)
+    outcome = wait_for_driver(
+        place.client, namespace=place.namespace, pod="nightly-driver", say=lines.append, seconds=0
+    )
+    assert outcome.exit_code == 0
 
 
 def test_who_waits_for_nothing_is_told_so(place: Place) -> None:

@@ -114,6 +114,44 @@ def test_template_and_run_are_frozen_too(locked: Command, names: tuple[str, ...]
     assert [locked.inside(*line).returncode for line in (template, run)] == [ExitCode.DIGEST_MISMATCH] * 2
 
 
+def test_the_lock_of_a_whole_command_is_what_run_wants(remote: Command, names: tuple[str, ...], web: Web) -> None:
+    """What is named by options, --conf and --properties-file alike."""
+    remote.file(
+        "nightly.conf", f"spark.archives {names[3]}\nspark.submit.pyFiles lib.zip\nspark.jars not-in-force.jar\n"
+    )
+    for name in ("lib.zip", "more.csv", "bin/spark-submit"):
+        remote.file(name, "#!/bin/sh\n").chmod(0o755)
+    remote.environment["PATH"] = f"{remote.folder / 'bin'}:{remote.environment['PATH']}"
+    spark_submit = (
+        "spark-submit", "--master", "k8s://http://127.0.0.1:1", "--deploy-mode", "cluster", "--class", "a.B",
+        "--properties-file", "nightly.conf", "--conf", "spark.files=more.csv", *names[:2], "app.jar", "--jars", "x.jar",
+    )  # fmt: skip
+
+    assert remote.inside("lock", "--", *spark_submit).returncode == 0
+
+    content = json.loads((remote.folder / "deps.lock.json").read_text())
+    assert {entry["target"] for entry in content["entries"]} == {
+        "r.jar", "a.jar", "b.jar", "env", "lib.zip", "more.csv", "app.jar",
+    }  # fmt: skip
+    run = ("run", "--frozen", "--dry-run", "--spark-version", "4.3", "--", *spark_submit)
+    assert remote.inside(*run).returncode == 0
+
+    drifted("a changed local file", names, remote, web)
+
+    assert remote.inside(*run).returncode == ExitCode.DIGEST_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("a.jar", "b.jar"), ("--jars", "a.jar", "--", "spark-submit", "app.jar"), ("--", "spark-submit", "--wrong", "a")],
+)
+def test_what_is_neither_a_main_resource_nor_a_command_is_not_locked(words: tuple[str, ...], remote: Command) -> None:
+    done = remote.inside("lock", *words)
+
+    assert done.returncode == ExitCode.USAGE
+    assert not (remote.folder / "deps.lock.json").exists()
+
+
 def test_without_reaching_the_sources_the_lock_says_everything(
     locked: Command, names: tuple[str, ...], web: Web, server: Server
 ) -> None:

@@ -11,12 +11,28 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+import yaml
 from kubernetes import client
 
 from tests.services.kube_api import KubeApi
+from tests.services.steps_proxy import StepsProxy, steps_proxy
+from tests.staging_server.auth.cluster import Cluster
 from tests.submission.conftest import Command, Server, until
 
 IMAGE: Final = ("--conf", "spark.kubernetes.container.image=spark:4.3.0")
+CREATION: Final = [
+    "POST secrets",
+    "POST configmaps",
+    "POST configmaps",
+    "POST pods",
+    "POST services",
+    "POST networkpolicies",
+    "PATCH secrets",
+    "PATCH configmaps",
+    "PATCH configmaps",
+]
+"""What changes the cluster, in its order: what the pod mounts is there before it, and owned by it in the end."""
+
 KINDS: Final = ("pod", "service", "config_map", "secret", "persistent_volume_claim")
 
 
@@ -92,3 +108,25 @@ def submitter(kube: KubeApi, server: Server, command: Command, tmp_path: Path) -
             command.file(name, f"{name} {uuid4()}")
         command.environment["KUBECONFIG"] = str(kube.kubeconfig)
         yield Submitter(command=command, kube=kube, server=server, namespace=namespace)
+
+
+@pytest.fixture
+def cluster_proxy(submitter: Submitter, town: Cluster, tmp_path: Path) -> Iterator[StepsProxy]:
+    """A proxy between the person, who has a token, and the API server."""
+    content = yaml.safe_load(submitter.kube.kubeconfig.read_text())
+    authority = Path(content["clusters"][0]["cluster"]["certificate-authority"])
+    town.account(submitter.namespace, "person", role="cluster-admin")
+    with steps_proxy(submitter.kube.url, authority=authority, is_step=is_change) as proxy:
+        content["clusters"][0]["cluster"] = {"server": proxy.url}
+        token = town.token(submitter.namespace, "person", audiences=())
+        content["users"][0]["user"] = {"token": token}
+        path = tmp_path / "kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(content))
+        submitter.command.environment |= {"KUBECONFIG": str(path), "SPARK_STAGING_RETRY_SECONDS": "0"}
+        submitter.master = proxy.url
+        yield proxy
+
+
+def is_change(method: str, path: str) -> bool:
+    return method in {"POST", "PATCH"} and "dryRun" not in path and "accessreviews" not in path

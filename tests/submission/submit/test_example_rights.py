@@ -1,4 +1,4 @@
-"""`deploy/examples/submit-rights.yaml` gives what a submission needs, and what is in it is needed."""
+"""`deploy/examples/submit-rights.yaml` gives what submitting and pruning need, and what is in it is needed."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -6,6 +6,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from submission.kube.resources import PODS
+from submission.pruning.labelled import MADE_BY_SUBMIT
 from tests.staging_server.auth.cluster import Cluster
 from tests.submission.conftest import until
 from tests.submission.submit.conftest import Submitter
@@ -13,8 +15,8 @@ from tests.submission.submit.conftest import Submitter
 pytestmark = pytest.mark.services
 
 _EXAMPLE: Final = Path(__file__).parents[3] / "deploy" / "examples" / "submit-rights.yaml"
-_USED_BY_OTHERS: Final = {"pods/log", "events", "persistentvolumeclaims"}
-"""For `logs`, for what a pod waits for, and for volumes on demand."""
+_USED_BY_OTHERS: Final = {"pods/log", "events", "persistentvolumeclaims", "namespaces"}
+"""For `logs`, for what a pod waits for, for volumes on demand, and for users of pods."""
 
 
 @pytest.fixture
@@ -36,8 +38,9 @@ def grant(person: Submitter, town: Cluster, *, rules: list[dict[str, Any]]) -> N
     town.rbac.create_namespaced_role_binding(person.namespace, binding)
 
 
-def example() -> list[dict[str, Any]]:
-    role = next(iter(yaml.safe_load_all(_EXAMPLE.read_text())))
+def example(name: str = "spark-submitter") -> list[dict[str, Any]]:
+    documents = yaml.safe_load_all(_EXAMPLE.read_text())
+    (role,) = (one for one in documents if one["kind"] == "Role" and one["metadata"]["name"] == name)
     return list(role["rules"])
 
 
@@ -55,6 +58,21 @@ def test_with_the_example_a_job_is_submitted_followed_and_ended(person: Submitte
     until(lambda: not person.objects("pod"), what="the end of the driver")
 
 
+@pytest.mark.parametrize(("may_look", "user"), [(True, None), (False, 185)])
+def test_who_may_not_look_at_the_namespace_gets_sparks_user(
+    *, may_look: bool, user: int | None, person: Submitter, town: Cluster
+) -> None:
+    """The namespace says that the cluster itself gives pods their users."""
+    ranges = {"metadata": {"annotations": {"openshift.io/sa.scc.uid-range": "1000680000/10000"}}}
+    person.kube.core.patch_namespace(person.namespace, ranges)
+    grant(person, town, rules=[rule for rule in example() if may_look or rule["resources"] != ["namespaces"]])
+
+    done = person.submit("--detach", "--pod-security", "restricted")
+
+    assert done.returncode == 0, done.stderr
+    assert person.driver()["spec"]["containers"][0]["securityContext"].get("runAsUser") == user
+
+
 def test_who_has_none_of_the_rights_is_told_each_that_is_needed(person: Submitter, town: Cluster) -> None:
     grant(person, town, rules=[])
     told = person.submit().stderr  # who waits looks at pods, too
@@ -67,3 +85,30 @@ def test_who_has_none_of_the_rights_is_told_each_that_is_needed(person: Submitte
     ]
     assert len(needed) == 5 + 4 + 2
     assert [right for right in needed if right not in told] == []
+
+
+def test_with_the_rights_to_prune_all_that_a_submission_left_is_deleted(person: Submitter, town: Cluster) -> None:
+    cut_off(person)
+    grant(person, town, rules=example("spark-pruner"))
+
+    done = person.command.inside("bundles", "prune", "--older-than", "0s", "-n", person.namespace)
+
+    assert done.returncode == 0, done.stderr
+    assert person.left().keys() == {"bundle"}
+
+
+def test_the_rights_to_prune_are_for_all_that_a_submission_makes_and_nothing_else() -> None:
+    rules = [(rule["apiGroups"], kind) for rule in example("spark-pruner") for kind in rule["resources"]]
+
+    assert all(rule["verbs"] == ["list", "delete"] for rule in example("spark-pruner"))
+    assert sorted(rules) == sorted(([one.group], one.plural) for one in (PODS, *MADE_BY_SUBMIT))
+
+
+def cut_off(person: Submitter) -> None:
+    """Let a job be submitted as by somebody who was killed before its first object had an owner."""
+    own = person.command.environment["KUBECONFIG"]
+    person.command.environment["KUBECONFIG"] = str(person.kube.kubeconfig)
+    assert person.submit("--detach").returncode == 0
+    person.command.environment["KUBECONFIG"] = own
+    name = person.objects("config_map")[0]["metadata"]["name"]
+    person.kube.core.patch_namespaced_config_map(name, person.namespace, {"metadata": {"ownerReferences": None}})

@@ -7,33 +7,17 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from tests.services.fault_plans import EVER
 from tests.services.faults import Fault, LoseAnswer, Place, Refuse, Reset, Rule, Stall, Way, Zone
 from tests.services.steps_proxy import StepsProxy, steps_proxy
-from tests.staging_server.auth.cluster import Cluster
 from tests.submission.conftest import DEADLINE
-from tests.submission.submit.conftest import Submitter
+from tests.submission.submit.conftest import CREATION, Submitter
 
 pytestmark = pytest.mark.services
-
-CREATION: Final = [
-    "POST secrets",
-    "POST configmaps",
-    "POST configmaps",
-    "POST pods",
-    "PATCH secrets",
-    "PATCH configmaps",
-    "PATCH configmaps",
-    "POST services",
-    "POST networkpolicies",
-]
-"""What changes the cluster, in its order: what the pod mounts is there before it."""
 
 STAGING: Final = ["POST bundles", "POST blobs", "POST bundles"]
 """What changes the staging server before that: create, upload, seal."""
@@ -52,24 +36,6 @@ SLOW: Final = Stall(Place(way=Way.DOWN, at=0, zone=Zone.HEAD), 0.3)
 
 
 @pytest.fixture
-def cluster_proxy(submitter: Submitter, town: Cluster, tmp_path: Path) -> Iterator[StepsProxy]:
-    """A proxy between the person, who has a token, and the API server."""
-    content = yaml.safe_load(submitter.kube.kubeconfig.read_text())
-    authority = Path(content["clusters"][0]["cluster"]["certificate-authority"])
-    town.account(submitter.namespace, "person", role="cluster-admin")
-    with steps_proxy(submitter.kube.url, authority=authority, is_step=is_change) as proxy:
-        content["clusters"][0]["cluster"] = {"server": proxy.url}
-        token = town.token(submitter.namespace, "person", audiences=())
-        content["users"][0]["user"] = {"token": token}
-        path = tmp_path / "kubeconfig"
-        path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(content))
-        submitter.command.environment |= {"KUBECONFIG": str(path), "SPARK_STAGING_RETRY_SECONDS": "0"}
-        submitter.master = proxy.url
-        yield proxy
-
-
-@pytest.fixture
 def staging_proxy(submitter: Submitter) -> Iterator[StepsProxy]:
     """A proxy between the person and the staging server."""
     with steps_proxy(submitter.server.url, is_step=is_staging) as proxy:
@@ -79,10 +45,6 @@ def staging_proxy(submitter: Submitter) -> Iterator[StepsProxy]:
 
 def is_staging(method: str, path: str) -> bool:
     return method in {"POST", "PUT"} and "/v1/" in path
-
-
-def is_change(method: str, path: str) -> bool:
-    return method in {"POST", "PATCH"} and "dryRun" not in path and "accessreviews" not in path
 
 
 def test_what_the_pod_mounts_is_there_before_it(submitter: Submitter, cluster_proxy: StepsProxy) -> None:

@@ -83,6 +83,23 @@ def test_what_is_in_the_image_needs_neither_staging_server_nor_init_container(su
     assert submitter.left().keys() == {"pod", "service", "config_map", "network_policy"}
 
 
+def test_what_was_locked_of_the_same_command_is_submitted_and_nothing_else(submitter: Submitter) -> None:
+    command = submitter.arguments()[1:]
+    locked = submitter.command.inside("lock", "--", "spark-submit", *command)
+    assert locked.returncode == 0, locked.stderr
+
+    good = submitter.submit("--detach", "--frozen")
+    submitter.command.file("data.csv", "other bytes")
+    there = submitter.left()
+    refused = submitter.submit("--detach", "--frozen")
+
+    assert good.returncode == 0, good.stderr
+    assert refused.returncode == 42, refused.stderr
+    assert "data.csv" in refused.stderr
+    assert "is not what deps.lock.json has" in refused.stderr
+    assert submitter.left() == there
+
+
 def test_a_dry_run_prints_all_objects_and_creates_nothing(submitter: Submitter) -> None:
     done = submitter.submit("--dry-run")
 
@@ -136,6 +153,61 @@ def test_with_restricted_pod_security_all_containers_pass(submitter: Submitter) 
     for container in (*spec["containers"], *spec["initContainers"]):
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_where_the_cluster_gives_pods_their_users_none_is_named(submitter: Submitter) -> None:
+    """As OpenShift does; elsewhere Spark's own user is named, which its images do not have as a number."""
+    ranges = {"metadata": {"annotations": {"openshift.io/sa.scc.uid-range": "1000680000/10000"}}}
+    submitter.kube.core.patch_namespace(submitter.namespace, ranges)
+
+    done = submitter.submit("--detach", "--pod-security", "restricted")
+
+    assert done.returncode == 0, done.stderr
+    maps = {name: text for one in submitter.objects("config_map") for name, text in one["data"].items()}
+    executor = yaml.safe_load(maps["podspec-configmap-key"])
+    for pod in (submitter.driver(), executor):
+        for context in (pod["spec"], *pod["spec"]["containers"], *pod["spec"]["initContainers"]):
+            assert "runAsUser" not in context["securityContext"]
+
+
+def test_who_waits_no_longer_is_told_how_to_follow_and_the_job_goes_on(submitter: Submitter) -> None:
+    done = submitter.submit("--wait-timeout", "1s", "-o", "json")
+
+    assert done.returncode == 45, done.stderr
+    told, name = json.loads(done.stdout), submitter.driver()["metadata"]["name"]
+    assert (told["pod"], told["exit_code"], told["reason"]) == (name, None, f"driver {name} has not ended in 1 s")
+    where = f"{name} -n {submitter.namespace}"
+    assert done.stderr.splitlines()[-1] == (
+        f"driver {name} has not ended in 1 s; the job goes on: "
+        f"spark-staging status {where}, spark-staging logs -f {where}"
+    )
+    assert submitter.left().keys() >= {"pod", "service", "config_map", "secret", "bundle"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--wait-timeout", "1s", "--detach"),
+        ("--wait-timeout", "1s", "--conf", "spark.kubernetes.submission.waitAppCompletion=false"),
+        ("--wait-timeout", "soon"),
+        ("--wait-timeout", "-1s"),
+    ],
+)
+def test_a_time_for_waiting_that_makes_no_sense_is_refused(options: tuple[str, ...], submitter: Submitter) -> None:
+    done = submitter.submit(*options)
+
+    assert done.returncode == 2, done.stderr
+    assert "--wait-timeout" in done.stderr
+    assert submitter.left() == {}
+
+
+def test_a_job_that_ends_in_time_ends_the_waiting(submitter: Submitter) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        kubelet = executor.submit(lambda: submitter.finish(code=7))
+        done = submitter.submit("--wait-timeout", "1h")
+        kubelet.result()
+
+    assert done.returncode == 7, done.stderr
 
 
 def test_the_same_submission_id_finds_the_job_and_another_job_with_it_is_refused(submitter: Submitter) -> None:

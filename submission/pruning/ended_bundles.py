@@ -1,4 +1,4 @@
-"""`bundles prune`: which Secrets have outlived their bundles.
+"""Which Secrets have outlived their bundles.
 
     Secrets with our label and a name of ours, made for this server
     without the bundles that the server lists, page by page  → those that may be over
@@ -8,34 +8,18 @@ A Secret has no time to live: where no driver pod came to own it, nobody else de
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
-from submission.labelled_secrets import LabelledSecret
-
-
-class Fate(StrEnum):
-    """What is to be done with a Secret."""
-
-    DELETE = "delete"
-    KEEP = "keep"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """A Secret, what becomes of it, and why."""
-
-    secret: LabelledSecret
-    fate: Fate
-    why: str
+from staging_protocol.tokens import BundleId
+from submission.pruning.labelled import Labelled
+from submission.pruning.verdict import Fate, Verdict
 
 
 def verdicts(
-    secrets: Iterable[LabelledSecret],
+    secrets: Iterable[Labelled],
     *,
     server: str,
     live: Callable[[], Collection[tuple[str, str]]],
-    has_ended: Callable[[LabelledSecret], bool],
+    has_ended: Callable[[str, BundleId], bool],
 ) -> Iterator[Verdict]:
     """Yield what is to be done with each Secret.
 
@@ -43,15 +27,22 @@ def verdicts(
         secrets: all that there are; they are listed before `live` is asked, so that each bundle was there before.
         server: URL for pods that the server states.
         live: returns namespace and id of every bundle that the server lists.
-        has_ended: asks the server about one; it raises when the answer is not clear.
+        has_ended: asks the server about one, by namespace and id; it raises when the answer is not clear.
     """
     found = list(secrets)
     ours = [secret for secret in found if secret.server in {None, server}]
     listed = live() if ours else frozenset[tuple[str, str]]()
     for secret in found:
         if secret.server not in {None, server}:
-            yield Verdict(secret=secret, fate=Fate.KEEP, why=f"its bundle is on another server, {secret.server}")
-        elif (secret.namespace, secret.bundle) in listed or not has_ended(secret):
-            yield Verdict(secret=secret, fate=Fate.KEEP, why="its bundle is there")
+            yield Verdict(object=secret, fate=Fate.KEEP, why=f"its bundle is on another server, {secret.server}")
+        elif _is_gone(secret, listed=listed, has_ended=has_ended):
+            yield Verdict(object=secret, fate=Fate.DELETE, why="its bundle is gone")
         else:
-            yield Verdict(secret=secret, fate=Fate.DELETE, why="its bundle is gone")
+            yield Verdict(object=secret, fate=Fate.KEEP, why="its bundle is there")
+
+
+def _is_gone(
+    secret: Labelled, *, listed: Collection[tuple[str, str]], has_ended: Callable[[str, BundleId], bool]
+) -> bool:
+    bundle, namespace = secret.bundle, secret.namespace
+    return bundle is not None and (namespace, bundle) not in listed and has_ended(namespace, bundle)
