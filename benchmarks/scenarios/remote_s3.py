@@ -1,14 +1,15 @@
 """Dependencies in S3: the init container against s5cmd, obstore, boto3 and curl, and KServe's storage initializer."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import curl
 from benchmarks.data import random_files
 from benchmarks.peers.environments import KSERVE, LIBRARIES, environment
-from benchmarks.processes import measure
 from benchmarks.remote import ON_LOOPBACK, SUFFIX, Peer, Shelf, compare, described, program
 from benchmarks.scenario import GIB, KIB, MIB, Bench, Outcome
 from staging_protocol.sources import S3Sources, SourceSettings
@@ -17,6 +18,9 @@ from tests.services.seaweedfs import SeaweedFs, running_seaweedfs
 _BUCKET = "dependencies"
 _FOLDER = "job/"
 _REGION = "us-east-1"
+_PART = 8 * MIB
+"""Bytes from which on boto3 uploads in parts."""
+_UPLOADS = 8
 _SIGNED_FOR = 3600
 """Seconds that curl's presigned URLs hold."""
 
@@ -49,14 +53,19 @@ def stored(bench: Bench, *, count: int, size: int) -> Iterator[tuple[SeaweedFs, 
     with running_seaweedfs(bench.folder / "s3") as s3:
         s3.client.create_bucket(Bucket=_BUCKET)
         files = random_files(bench.folder / "seeds", count=count, size=size, suffix=SUFFIX)
-        # Objects as boto3 leaves them: large ones in parts of 8 MiB, each with a CRC32.
-        if count == 1:
-            s3.client.upload_file(str(files[0]), _BUCKET, _FOLDER + files[0].name)
-        else:
-            pattern = str(bench.folder / "seeds" / f"*{SUFFIX}")
-            bench.say("storing files")
-            measure([*_s5cmd_at(s3), "cp", pattern, f"s3://{_BUCKET}/{_FOLDER}"], environment=_keys(s3))
+        bench.say("storing files")
+        with ThreadPoolExecutor(_UPLOADS) as pool:
+            list(pool.map(partial(_store, s3), files))
         yield s3, [file.name for file in files]
+
+
+def _store(s3: SeaweedFs, file: Path) -> None:
+    """Leave an object as today's clients do: with a CRC32, a large one with a CRC32 for each part of 8 MiB."""
+    key = _FOLDER + file.name
+    if file.stat().st_size > _PART:
+        s3.client.upload_file(str(file), _BUCKET, key)
+    else:  # the same without a pool of threads for each file
+        s3.client.put_object(Bucket=_BUCKET, Key=key, Body=file.read_bytes(), ChecksumAlgorithm="CRC32")
 
 
 def shelf_of(s3: SeaweedFs, names: Sequence[str], *, size: int) -> Shelf:

@@ -1,6 +1,5 @@
 """A real nginx on loopback: the one of this machine, or Debian's package unpacked into the user's cache folder.
 
-Unpacking needs no root: `apt-get download` fetches the packages, `dpkg -x` unpacks them, and the program runs there.
 The caller gives the `location` blocks; everything nginx writes stays in the caller's folder.
 """
 
@@ -9,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +17,10 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Final
 
-_UNPACKED: Final = Path.home() / ".cache" / "spark-staging" / "nginx"
+from tests.services.debian import CACHE, PackageMissing, unpacked
+
+_UNPACKED: Final = CACHE / "nginx"
+_PROGRAM: Final = "usr/sbin/nginx"
 _PACKAGES: Final = ("nginx", "nginx-common")
 _STARTED_WITHIN: Final = 20.0
 """Seconds; nginx itself needs 50 ms, a busy machine more."""
@@ -116,7 +117,7 @@ class Nginx:
 def find_nginx() -> Path | None:
     """Return the program, or None when it is neither installed nor unpacked in the cache folder."""
     installed = shutil.which("nginx", path="/usr/local/sbin:/usr/sbin:/sbin:" + os.defpath) or shutil.which("nginx")
-    for candidate in (installed, _UNPACKED / "usr/sbin/nginx"):
+    for candidate in (installed, _UNPACKED / _PROGRAM):
         if candidate is not None and Path(candidate).is_file():
             return Path(candidate)
     return None
@@ -131,11 +132,10 @@ def fetch_nginx() -> Path:
     found = find_nginx()
     if found is not None:
         return found
-    _UNPACKED.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=_UNPACKED.parent) as folder:
-        _download(Path(folder))
-        _unpack(Path(folder))
-    return _UNPACKED / "usr/sbin/nginx"
+    try:
+        return unpacked(*_PACKAGES, into=_UNPACKED, program=_PROGRAM) / _PROGRAM
+    except PackageMissing as error:
+        raise NginxMissing(str(error)) from error
 
 
 @contextmanager
@@ -175,27 +175,6 @@ def running_nginx(
     finally:
         process.terminate()
         process.wait(_STOPPED_WITHIN)
-
-
-def _download(folder: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        msg = "nginx is not installed, and without apt-get and dpkg it cannot be fetched: install it"
-        raise NginxMissing(msg)
-    done = subprocess.run(["apt-get", "download", *_PACKAGES], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        msg = f"nginx is not installed, and apt-get cannot download it: {done.stderr.strip()[-400:]}"
-        raise NginxMissing(msg)
-
-
-def _unpack(folder: Path) -> None:
-    tree = folder / "tree"
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg", "-x", str(package), str(tree)], check=True)
-    try:
-        tree.rename(_UNPACKED)
-    except OSError:
-        if not (_UNPACKED / "usr/sbin/nginx").is_file():  # else another run was faster
-            raise
 
 
 def _free_port() -> int:

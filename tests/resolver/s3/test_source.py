@@ -108,6 +108,23 @@ def test_one_request_reads_a_small_object_with_its_checksums(
 # --- checksums
 
 
+@pytest.mark.parametrize(("size", "says_less"), [(1024 * 1024, False), (1024 * 1024 + 1, True)])
+def test_a_better_checksum_than_md5_is_asked_for_where_a_range_was_the_whole_of_a_large_object(
+    served: ServedByS3, *, size: int, says_less: bool
+) -> None:
+    content = os.urandom(size)
+    served.s3.client.put_object(
+        Bucket=served.bucket, Key=served.prefix + "a.jar", Body=content, ChecksumAlgorithm="CRC32"
+    )
+    uri = served.uri("a.jar")
+    with served.source.read(uri, version=None, start=0, stop=8 * 1024 * 1024) as reading:
+        assert {one.algorithm for one in reading.stat.checksums} == {"md5"}
+        assert reading.stat.says_less == says_less
+    with served.source.read(uri, version=None, start=0, stop=None) as reading:
+        assert {one.algorithm for one in reading.stat.checksums} == {"md5", "crc32"}
+        assert not reading.stat.says_less
+
+
 @pytest.mark.parametrize("algorithm", ["SHA256", "SHA1", "CRC32", "CRC32C"])
 def test_each_algorithm_is_stated_as_it_is_stored(served: ServedByS3, algorithm: str) -> None:
     # boto3 can compute all but CRC-32C, for which it wants another library.

@@ -20,14 +20,6 @@ _NAME: Final = re.compile(r"sparkstaging_\w+")
 _BY: Final = re.compile(r"\bby \(([^)]*)\) \((?:\w+\()?(sparkstaging_\w+)")
 _SELECTOR: Final = re.compile(r'(sparkstaging_\w+)\{(\w+)(?:=|!=|=~|!~)"[^"]*"\}')
 
-_TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<metric>sparkstaging_\w+(?:\{\w+(?:=|!=|=~|!~)"[^"]*"\})?(?:\[\d+[smhd]\])?)
-        |(?P<by>by\ \((?:\w+(?:,\ )?)+\))|(?P<call>(?:max|min|sum|rate|increase)(?=\ ?\(|\ by))
-        |(?P<number>\d+(?:\.\d+)?|time\(\))|(?P<operator>==|!=|>=|<=|>|<|\+|-|\*|/)|(?P<open>\()|(?P<close>\)))""",
-    re.VERBOSE,
-)
-"""Words of PromQL, as far as our rules use them."""
-
 
 @pytest.fixture(scope="module")
 def shown() -> Mapping[str, set[str]]:
@@ -66,21 +58,6 @@ def test_an_alert_asks_for_what_there_is(rule: Mapping[str, Any], shown: Mapping
     # Labels in the words come from the `by` of the expression.
     by = {label.strip() for labels, _ in _BY.findall(rule["expr"]) for label in labels.split(",")}
     assert set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))) <= by
-
-
-@pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule["alert"])
-def test_an_alert_is_an_expression(rule: Mapping[str, Any]) -> None:
-    """Words that PromQL has, brackets in pairs, and an operator between any two operands."""
-    text, at, depth, after_operand = rule["expr"], 0, 0, False
-    while at < len(text):
-        word = _TOKEN.match(text, at)
-        assert word is not None, text[at:]
-        at, kind = word.end(), word.lastgroup
-        assert after_operand == (kind in {"operator", "close"}), text[:at]
-        depth += {"open": 1, "close": -1}.get(kind or "", 0)
-        assert depth >= 0, text
-        after_operand = kind in {"metric", "number", "close"}
-    assert (depth, after_operand) == (0, True)
 
 
 @pytest.mark.parametrize("rule", _RULES, ids=lambda rule: rule["alert"])
