@@ -45,7 +45,7 @@ def _of_run(found: Sequence[Labelled], *, driver: DriverPod | None, before: date
     everything = [*found] if driver is None else [driver.object, *found]
     fate, why, meant = Fate.DELETE, "its submission was cut off before there was a driver", loose
     if max(one.created for one in everything) >= before:
-        fate, why = Fate.KEEP, "its submission may still go on"
+        fate, why = Fate.KEEP, "its submission may still go on: it has made something since --older-than"
     elif driver is not None and driver.life is Life.LIVES:
         fate, why = Fate.KEEP, f"its driver {driver.object.name} lives"
     elif driver is not None and driver.life is Life.ENDED:

@@ -13,7 +13,7 @@ from submission.job_plan import Plan
 from submission.kube.api import KubeApi
 from submission.kube.resources import NAMESPACES, SECRETS
 from submission.pods.patch import PodBundle
-from submission.pods.templates import DRY_BUNDLE, pod_bundle
+from submission.pods.templates import DRY_BUNDLE, is_loopback, pod_bundle
 from submission.problems import together
 from submission.progress.telling import Progress
 from submission.readiness.looks import Looks, Ready
@@ -91,6 +91,8 @@ def check_cluster(
     if connection is not None:
         with problems.noted():
             pods = expected_pods(job, connection=connection, settings=settings)
+            if is_loopback(pods.url):
+                say(f"note: pods cannot reach {pods.url}, which is this machine; set SPARK_STAGING_POD_URL")
     planned: Planned | None = None
     with problems.noted():
         planned = job.planned(pods, sizes={})
@@ -119,8 +121,10 @@ def expected_pods(job: Job, *, connection: Connection, settings: Settings) -> Po
     )
 
 
-def spark_user(profile: PodSecurity | None, *, namespace: str, api: KubeApi) -> int | None:
+def spark_user(profile: PodSecurity | None, *, namespace: str, api: KubeApi, say: Callable[[str], None]) -> int | None:
     """Return the user of Spark's container under a profile, where nobody names one; None: the cluster gives it one.
+
+    `say` is told when that is a guess.
 
     Raises:
         StagingError: the API server does not answer.
@@ -129,5 +133,9 @@ def spark_user(profile: PodSecurity | None, *, namespace: str, api: KubeApi) -> 
         return SPARK_USER
     try:
         return user_for(api.get(NAMESPACES, namespace, namespace=None))
-    except (Denied, NotFound):  # that there is no such namespace is told with all else
+    except NotFound:  # told with all else
+        return SPARK_USER
+    except Denied as error:
+        unless = "on OpenShift give runAsUser in the pod templates, or ask for the right to get namespaces"
+        say(f"note: {error.detail}; so Spark's containers run as user {SPARK_USER}: {unless}")
         return SPARK_USER

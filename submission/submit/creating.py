@@ -97,5 +97,6 @@ def taken(obj: KubeObject) -> Taken:
     if kind == "Pod":
         msg += f"; give another spark.kubernetes.driver.pod.name, or: kubectl -n {namespace} delete pod {name}"
     else:
-        msg += f"; if it was left by a submission that was cut off: spark-staging bundles prune -n {namespace}"
+        prune = f"spark-staging bundles prune -n {namespace} --older-than 1m"
+        msg += f"; if a submission left it that was cut off, run a minute after that: {prune}"
     return Taken(msg)

@@ -1,14 +1,19 @@
 """The job that a submission id stands for already, if there is one."""
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from staging_protocol.errors import InvalidRequest
+from staging_protocol.errors import Denied, InvalidRequest, NotFound
 from staging_protocol.pod_contract import LABEL
 from submission.job_labels import INPUTS, SUBMISSION
 from submission.kube.api import KubeApi
-from submission.kube.resources import PODS
+from submission.kube.resources import PODS, SERVICES
 from submission.submit.identity import Identity
+
+_LOOKS: Final = 10
+_PAUSE: Final = 1.0
+"""Seconds; a submission at this moment creates the Service just behind the pod, unless the API server is slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,20 @@ class Driver:
             phase=(pod.get("status") or {}).get("phase", "Pending"),
         )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not do anything any more."""
+        return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def in_words(self) -> str:
+        """What to tell who submits it again."""
+        words = f"the submission {self.submission} is there already"
+        if self.phase != "Failed":
+            return words
+        again = f"spark-staging kill {self.name} -n {self.namespace}, and submit again; or give another id"
+        return f"{words}, and its driver has failed; to run it again: {again}"
+
 
 def existing(api: KubeApi, *, identity: Identity, namespace: str) -> Driver | None:
     """Return the driver of the same submission.
@@ -68,3 +87,29 @@ def existing(api: KubeApi, *, identity: Identity, namespace: str) -> Driver | No
         )
         raise InvalidRequest(msg)
     return None
+
+
+def check_whole(driver: Driver, *, api: KubeApi, service: str) -> None:
+    """Refuse a driver that lives without its Service: its submission was cut off, and no executor can reach it.
+
+    Raises:
+        InvalidRequest: with what to do.
+    """
+    if driver.has_ended:
+        return
+    for _ in range(_LOOKS):
+        try:
+            api.get(SERVICES, service, namespace=driver.namespace)
+        except Denied:  # who may not look has to believe
+            return
+        except NotFound:
+            time.sleep(_PAUSE)
+        else:
+            return
+    where = f"-n {driver.namespace}"
+    msg = (
+        f"the submission {driver.submission} was cut off: its driver {driver.name} has no Service, so no executor "
+        f"reaches it; end it: spark-staging kill {driver.name} {where}, a minute later spark-staging bundles prune "
+        f"{where} --older-than 1m, and submit again"
+    )
+    raise InvalidRequest(msg)

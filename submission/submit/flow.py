@@ -12,11 +12,13 @@ from staging_protocol.owners import OwnerReference
 from submission.access.connection import Connection, connected
 from submission.access.retrying import retried
 from submission.bundle_secret import bundle_secret
+from submission.driver.basic import POD_NAME
 from submission.driver.job import KubeObject
+from submission.driver.names import names_of
 from submission.job_plan import Plan
 from submission.kube.api import KubeApi
 from submission.kube.connect import kube_api
-from submission.pods.templates import is_loopback, pods_of
+from submission.pods.templates import pods_of
 from submission.progress.style import ProgressStyle, shown
 from submission.readiness.looks import Looks, Ready
 from submission.settings import Settings
@@ -25,7 +27,7 @@ from submission.spark.values import boolean
 from submission.staging.stage import Staged, Stager
 from submission.submit.checked import Problems, check_cluster, look, spark_user
 from submission.submit.creating import Taken, create
-from submission.submit.existing import Driver, existing
+from submission.submit.existing import Driver, check_whole, existing
 from submission.submit.identity import Identity, identity
 from submission.submit.inputs import inputs_digest
 from submission.submit.interrupts import hangup_ends
@@ -107,7 +109,7 @@ class _Submission:
             classified=classified,
             master=self._master,
             pod_security=self._wanted.pod_security,
-            user=spark_user(self._wanted.pod_security, namespace=plan.namespace, api=self._api),
+            user=spark_user(self._wanted.pod_security, namespace=plan.namespace, api=self._api, say=self._say),
         )
         connection: Connection | None = None
         if job.needs_bundle:
@@ -197,8 +199,6 @@ class _Submission:
     def _objects_created(self, job: Job, *, staged: Staged | None, made: Made) -> KubeObject:
         pods = None if staged is None else pods_of(staged, settings=self._settings)
         planned = job.planned(pods, sizes={} if staged is None else staged.sizes)
-        if pods is not None and is_loopback(pods.url):
-            self._say(f"note: pods cannot reach {pods.url}, which is this machine; set SPARK_STAGING_POD_URL")
         for note in planned.notes:
             self._say(f"note: {note}")
         if pods is not None and staged is not None and pods.token_audience is None:
@@ -218,7 +218,10 @@ class _Submission:
     def _existing(self, who: Identity) -> Driver | None:
         there = existing(self._api, identity=who, namespace=self._plan.namespace)
         if there is not None:
-            self._say(f"the submission {who.submission} is there already")
+            pod = self._plan.properties.get(POD_NAME)
+            names = names_of(self._plan.application, unique_id=who.unique, pod=pod)
+            check_whole(there, api=self._api, service=names.service)
+            self._say(there.in_words)
         return there
 
     # --- where

@@ -33,7 +33,8 @@ _SYSCTLS: Final = frozenset(
         "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
     }
 )  # fmt: skip
-_HOST_PATHS: Final = "spark.kubernetes.executor.volumes.hostPath."
+_FORBIDDEN_VOLUMES: Final = tuple(f"spark.kubernetes.executor.volumes.{kind}." for kind in ("hostPath", "nfs"))
+"""Of the types of volumes that Spark makes, those that the profile does not allow."""
 _ESCALATION: Final = (
     "spark.kubernetes.executor.securityContext.allowPrivilegeEscalation",
     "spark.kubernetes.securityContext.allowPrivilegeEscalation",
@@ -82,7 +83,7 @@ def check_executors(properties: Mapping[str, str]) -> None:
     Raises:
         RefusedByPolicy: with all of them.
     """
-    found = sorted(key for key in properties if key.startswith(_HOST_PATHS))
+    found = sorted(key for key in properties if key.startswith(_FORBIDDEN_VOLUMES))
     found += [key for key in _ESCALATION if properties.get(key, "false").strip().lower() == "true"]
     if found:
         msg = f"the executors' pods would not pass the profile restricted, because of {', '.join(found)}; remove that"

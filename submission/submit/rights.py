@@ -17,8 +17,8 @@ class Right:
 
     @property
     def is_needed(self) -> bool:
-        """Whether nothing works without; a submitter of stock Spark need not delete but pods."""
-        return self.verb != "delete" or self.resource is PODS
+        """Whether nothing works without; the others are for when something fails, and stock Spark does without them."""
+        return self.verb not in {"get", "delete"} or self.resource is PODS
 
     def __str__(self) -> str:
         """Return it as `kubectl auth can-i` takes it."""
@@ -38,6 +38,7 @@ def _rights(early: Sequence[Resource], *, later: Iterable[Resource], waits: bool
     kinds = [*early, PODS, *later]
     yield from (Right(verb="create", resource=kind) for kind in kinds)
     yield from (Right(verb="patch", resource=kind) for kind in early)
+    yield from (Right(verb="get", resource=kind) for kind in kinds if kind is not PODS)  # is it there, and ours?
     yield from (Right(verb="delete", resource=kind) for kind in kinds)
     if waits:
         yield from (Right(verb=verb, resource=PODS) for verb in ("get", "list", "watch"))

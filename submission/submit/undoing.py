@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from staging_io.staging import StagingClient
-from staging_protocol.errors import BundleExpired, NotFound, StagingError
+from staging_protocol.errors import BundleExpired, Denied, NotFound, StagingError
 from staging_protocol.tokens import BundleId
 from submission import parallel
 from submission.access.retrying import retried
@@ -75,21 +75,34 @@ class Made:
 
     def _deleted(self, obj: KubeObject, api: KubeApi) -> str | None:
         """Delete an object if it is ours; return what to tell when that is not possible."""
+        try:
+            if self._is_gone(obj, api):
+                return None
+            why = "it is there again and again"
+        except NotFound:
+            return None
+        except StagingError as error:
+            why = error.detail
+        name = obj["metadata"]["name"]
+        return f"{why}; this may be left: kubectl -n {self._namespace} delete {obj['kind'].lower()} {name}"
+
+    def _is_gone(self, obj: KubeObject, api: KubeApi) -> bool:
         kind, name = resource_of(obj), obj["metadata"]["name"]
-        why = "it is there again and again"
         try:
             for _ in range(_LOOKS):
                 there = api.get(kind, name, namespace=self._namespace)
                 metadata = there["metadata"]
                 if not self._identity.made(there) or "deletionTimestamp" in metadata:
-                    return None
+                    return True
                 with suppress(NotFound):  # also said of a conflict; the next look tells
                     api.delete(kind, name, namespace=self._namespace, uid=metadata["uid"])
-        except NotFound:
-            return None
-        except StagingError as error:
-            why = error.detail
-        return f"{why}; this may be left: kubectl -n {self._namespace} delete {obj['kind'].lower()} {name}"
+        except Denied:
+            if "uid" not in obj["metadata"]:
+                raise
+            # Whoever may delete and not look still knows which object was made.
+            api.delete(kind, name, namespace=self._namespace, uid=obj["metadata"]["uid"])
+            return True
+        return False
 
     def _delete_bundle(self, bundle: BundleId, client: StagingClient) -> None:
         try:

@@ -127,7 +127,7 @@ def test_a_namespace_that_is_not_there(site: Site) -> None:
 def test_a_right_that_is_missing(site: Site) -> None:
     row = site.doctor(KUBECONFIG=site.person(EVERYTHING)).only("rights")
 
-    assert row["found"] == f"may not create services, delete services in namespace {site.name}"
+    assert row["found"] == f"may not create services, get services, delete services in namespace {site.name}"
     assert "rolebinding" in row["fix"]
 
 

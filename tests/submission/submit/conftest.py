@@ -5,6 +5,7 @@ would take with it stays, so that what is gone was deleted by us.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -112,15 +113,22 @@ def submitter(kube: KubeApi, server: Server, command: Command, tmp_path: Path) -
 
 @pytest.fixture
 def cluster_proxy(submitter: Submitter, town: Cluster, tmp_path: Path) -> Iterator[StepsProxy]:
-    """A proxy between the person, who has a token, and the API server."""
+    """A proxy between the person, who may do everything, and the API server."""
+    town.account(submitter.namespace, "person", role="cluster-admin")
+    with through_proxy(submitter, town, tmp_path) as proxy:
+        yield proxy
+
+
+@contextmanager
+def through_proxy(submitter: Submitter, town: Cluster, folder: Path) -> Iterator[StepsProxy]:
+    """Put a proxy between the API server and the service account "person", who has a token."""
     content = yaml.safe_load(submitter.kube.kubeconfig.read_text())
     authority = Path(content["clusters"][0]["cluster"]["certificate-authority"])
-    town.account(submitter.namespace, "person", role="cluster-admin")
     with steps_proxy(submitter.kube.url, authority=authority, is_step=is_change) as proxy:
         content["clusters"][0]["cluster"] = {"server": proxy.url}
         token = town.token(submitter.namespace, "person", audiences=())
         content["users"][0]["user"] = {"token": token}
-        path = tmp_path / "kubeconfig"
+        path = folder / "kubeconfig"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(content))
         submitter.command.environment |= {"KUBECONFIG": str(path), "SPARK_STAGING_RETRY_SECONDS": "0"}

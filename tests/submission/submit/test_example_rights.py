@@ -8,15 +8,16 @@ import yaml
 
 from submission.kube.resources import PODS
 from submission.pruning.labelled import MADE_BY_SUBMIT
+from tests.services.faults import Refuse
 from tests.staging_server.auth.cluster import Cluster
 from tests.submission.conftest import until
-from tests.submission.submit.conftest import Submitter
+from tests.submission.submit.conftest import CREATION, Submitter, through_proxy
 
 pytestmark = pytest.mark.services
 
 _EXAMPLE: Final = Path(__file__).parents[3] / "deploy" / "examples" / "submit-rights.yaml"
-_USED_BY_OTHERS: Final = {"pods/log", "events", "persistentvolumeclaims", "namespaces"}
-"""For `logs`, for what a pod waits for, for volumes on demand, and for users of pods."""
+_USED_BY_OTHERS: Final = {"pods/log", "events", "persistentvolumeclaims", "namespaces", "podgroups"}
+"""For `logs`, for what a pod waits for, for volumes on demand, for users of pods, and for Volcano."""
 
 
 @pytest.fixture
@@ -58,6 +59,24 @@ def test_with_the_example_a_job_is_submitted_followed_and_ended(person: Submitte
     until(lambda: not person.objects("pod"), what="the end of the driver")
 
 
+@pytest.mark.parametrize("step", ["POST services", "PATCH configmaps"])
+@pytest.mark.parametrize("may_look", [True, False])
+def test_with_the_example_nothing_is_left_when_a_step_fails(
+    *, may_look: bool, step: str, person: Submitter, town: Cluster, tmp_path: Path
+) -> None:
+    rules = example()
+    for verbs in () if may_look else (rule["verbs"] for rule in rules if "delete" in rule["verbs"]):
+        verbs.remove("get")
+    grant(person, town, rules=rules)
+    with through_proxy(person, town, tmp_path) as proxy:
+        proxy.at(CREATION.index(step) + 1, fault=Refuse(status=500), times=2)
+        done = person.submit("--detach")
+    assert done.returncode == 44, done.stderr
+    # Of an object whose creation was not answered, who may not look cannot know.
+    assert ("may be left" in done.stderr) == (not may_look and step.startswith("POST"))
+    assert person.left() == {}
+
+
 @pytest.mark.parametrize(("may_look", "user"), [(True, None), (False, 185)])
 def test_who_may_not_look_at_the_namespace_gets_sparks_user(
     *, may_look: bool, user: int | None, person: Submitter, town: Cluster
@@ -71,6 +90,7 @@ def test_who_may_not_look_at_the_namespace_gets_sparks_user(
 
     assert done.returncode == 0, done.stderr
     assert person.driver()["spec"]["containers"][0]["securityContext"].get("runAsUser") == user
+    assert ("so Spark's containers run as user 185: on OpenShift" in done.stderr) == (not may_look)
 
 
 def test_who_has_none_of_the_rights_is_told_each_that_is_needed(person: Submitter, town: Cluster) -> None:
@@ -81,7 +101,7 @@ def test_who_has_none_of_the_rights_is_told_each_that_is_needed(person: Submitte
         for rule in example()
         for verb in rule["verbs"]
         for resource in set(rule["resources"]) - _USED_BY_OTHERS
-        if verb != "delete" or resource == "pods"  # of others only when something fails
+        if verb not in {"get", "delete"} or resource == "pods"  # of others only when something fails
     ]
     assert len(needed) == 5 + 4 + 2
     assert [right for right in needed if right not in told] == []
@@ -95,6 +115,22 @@ def test_with_the_rights_to_prune_all_that_a_submission_left_is_deleted(person: 
 
     assert done.returncode == 0, done.stderr
     assert person.left().keys() == {"bundle"}
+
+
+def test_who_has_rights_on_secrets_only_prunes_these_and_is_told_what_was_not_looked_at(
+    person: Submitter, town: Cluster
+) -> None:
+    cut_off(person)
+    before = person.left()
+    grant(person, town, rules=[{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "delete"]}])
+
+    done = person.command.inside("bundles", "prune", "--older-than", "0s", "-n", person.namespace)
+
+    assert done.returncode == 0, done.stderr
+    assert "what killed submissions have left is not looked at" in done.stderr
+    (secret,) = before["secret"]
+    assert f"secret/{secret}" in done.stdout
+    assert person.left() == before  # its bundle is there
 
 
 def test_the_rights_to_prune_are_for_all_that_a_submission_makes_and_nothing_else() -> None:

@@ -80,11 +80,43 @@ def test_after_pruning_the_same_submission_id_submits(
 
     refused = submitter.submit("--detach")
     assert refused.returncode == 2, refused.stderr
-    assert f"spark-staging bundles prune -n {submitter.namespace}" in refused.stderr
+    assert f"spark-staging bundles prune -n {submitter.namespace} --older-than 1m" in refused.stderr
     pruned(submitter, *_NOW)
     done = submitter.submit("--detach")
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_driver_without_its_service_is_not_taken_for_the_job(
+    submitter: Submitter, cluster_proxy: StepsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submission.submit.existing._PAUSE", 0.0)  # nobody else is submitting it
+    submitter.options += ("--submission-id", "nightly-1")
+    killed(submitter, cluster_proxy, step=CREATION.index("POST services") + 1)
+    driver, where = submitter.driver()["metadata"]["name"], ("-n", submitter.namespace)
+
+    refused = submitter.submit("--detach")
+    assert refused.returncode == 2, refused.stderr
+    assert f"its driver {driver} has no Service" in refused.stderr
+    for told in (f"kill {driver}", "bundles prune"):
+        assert f"spark-staging {told} -n {submitter.namespace}" in refused.stderr
+    submitter.command.inside("kill", driver, "--grace", "0", *where)
+    pruned(submitter, *_NOW)
+    done = submitter.submit("--detach")
+
+    assert done.returncode == 0, done.stderr
+    assert [one["metadata"]["name"] for one in submitter.objects("pod")] == [driver]
+
+
+def test_a_driver_that_has_failed_is_told_with_how_to_run_it_again(submitter: Submitter) -> None:
+    submitter.options += ("--submission-id", "nightly-1")
+    assert submitter.submit("--detach").returncode == 0
+    let(submitter, "Failed")
+    driver = submitter.driver()["metadata"]["name"]
+
+    told = submitter.submit("--detach").stderr
+
+    assert f"its driver has failed; to run it again: spark-staging kill {driver} -n {submitter.namespace}" in told
 
 
 def test_what_may_still_go_on_stays(submitter: Submitter, cluster_proxy: StepsProxy) -> None:

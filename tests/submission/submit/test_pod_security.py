@@ -89,8 +89,9 @@ def test_each_thing_that_the_profile_forbids_is_told(found: dict[str, Any], why:
     assert any(why in told for told in violations(found)), list(violations(found))
 
 
-def test_what_spark_itself_would_add_to_executors_is_told() -> None:
-    key = "spark.kubernetes.executor.volumes.hostPath.logs.mount.path"
+@pytest.mark.parametrize("volume", ["hostPath", "nfs"])
+def test_what_spark_itself_would_add_to_executors_is_told(volume: str) -> None:
+    key = f"spark.kubernetes.executor.volumes.{volume}.logs.mount.path"
     escalation = "spark.kubernetes.securityContext.allowPrivilegeEscalation"
 
     check_executors({"spark.kubernetes.executor.volumes.emptyDir.a.mount.path": "/a", escalation: "false"})
