@@ -31,9 +31,6 @@ class Observer(Protocol):
     def sweep_failed(self) -> None:
         """A sweep of the loop raised; the loop goes on."""
 
-    def oldest_due(self, *, seconds: float) -> None:
-        """A sweep left a bundle whose look had been due for that long; 0 when it left none."""
-
     def claims_counted(self, counts: Mapping[str, int]) -> None:
         """Bundles by the kinds of claims that keep them."""
 
@@ -69,9 +66,6 @@ class Silent:
         """Do nothing."""
 
     def sweep_failed(self) -> None:
-        """Do nothing."""
-
-    def oldest_due(self, *, seconds: float) -> None:
         """Do nothing."""
 
     def claims_counted(self, counts: Mapping[str, int]) -> None:

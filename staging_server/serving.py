@@ -188,11 +188,13 @@ async def _keep_measuring(state: AppState) -> None:
             usage = await state.parts.overview.usage(None)
             uploads, size = await state.parts.resumable.usage()
             claims = await state.parts.overview.claims()
+            overdue = await state.parts.overview.overdue()
         except StagingError as error:
             _log.warning("usage not measured", code=error.code, detail=error.detail)
         else:
             state.metrics.stored(blobs=usage.blobs, size=usage.stored_size)
             state.metrics.waiting(uploads=uploads, size=size)
             state.metrics.claims_counted(claims)
+            state.metrics.oldest_due(seconds=overdue)
         spent = time.monotonic() - started
         await asyncio.sleep(max(state.parts.settings.retention.sweep_every, 100 * spent))

@@ -11,7 +11,7 @@ from staging_protocol.errors import InvalidRequest
 from staging_protocol.tokens import BundleId
 from staging_protocol.wire import decode
 from staging_server.bundles.shown import bundle_of
-from staging_server.metadata import lookup, rows, usage
+from staging_server.metadata import looks, lookup, rows, usage
 from staging_server.metadata.base import Metadata
 from staging_server.metadata.claim_counts import count_claims
 from staging_server.metadata.lives import judge
@@ -94,6 +94,11 @@ class Overview:
     async def claims(self) -> Mapping[str, int]:
         """Return how many bundles are kept by which kinds of claims, as of the last looks at them."""
         return await self._metadata.read(count_claims, micros(self._clock()))
+
+    async def overdue(self) -> float:
+        """Return for how many seconds the look at the longest overdue bundle has been due; 0 when none is."""
+        oldest = await self._metadata.read(looks.find_oldest_due, None)
+        return 0.0 if oldest is None else max(0.0, (self._clock() - oldest).total_seconds())
 
 
 def _number_of(cursor: str | None) -> int | None:

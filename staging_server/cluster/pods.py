@@ -16,8 +16,9 @@ from staging_server.cluster.kinds import PODS
 from staging_server.cluster.objects import Item
 from staging_server.recent import Recent
 
-_YES: Final = 60.0
+_YES: Final = 50.0
 _NO: Final = 10.0
+"""Seconds.  An answer may come out of both memories, one after the other: a minute in all."""
 _MOST: Final = 20_000
 """Answers that are kept, about 15 MB."""
 _AT_ONCE: Final = 64

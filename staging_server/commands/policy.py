@@ -77,4 +77,5 @@ def _bundle_line(bundle: "ChangedBundle") -> str:
     ends = "ends with the next sweep" if bundle.effect == "ends" else f"ends {bundle.effect}"
     at = "" if bundle.until is None else f", at {clock_text(bundle.until)}"
     instead = "" if bundle.instead_of is None else f" instead of {clock_text(bundle.instead_of)}"
-    return f"{bundle.id} {bundle.namespace}/{bundle.application} {ends}{at}{instead}"
+    why = "" if bundle.reason is None else f": {bundle.reason}"
+    return f"{bundle.id} {bundle.namespace}/{bundle.application} {ends}{at}{instead}{why}"

@@ -33,7 +33,7 @@ class Effect(StrEnum):
 
 
 class ChangedBundle(Body, frozen=True):
-    """A bundle with another end; None is an end that only an event brings."""
+    """A bundle with another end; None is an end that only an event brings.  `reason`: why it ends at once."""
 
     id: BundleId
     namespace: str
@@ -42,6 +42,7 @@ class ChangedBundle(Body, frozen=True):
     effect: Effect
     until: datetime | None = None
     instead_of: datetime | None = None
+    reason: str | None = None
 
 
 class ChangedNamespace(Body, frozen=True):
@@ -121,7 +122,7 @@ def _changed_bundle(one: Candidate, before: Policies, after: Policies, now: date
         return None
     return ChangedBundle(
         id=one.id, namespace=namespace, application=one.row.application, size=one.row.size, effect=effect,
-        until=new.until, instead_of=old.until,
+        until=new.until, instead_of=old.until, reason=new.reason if effect is Effect.ENDS else None,
     )  # fmt: skip
 
 

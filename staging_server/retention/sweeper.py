@@ -24,7 +24,7 @@ from staging_server.activity import Activity
 from staging_server.audit import SWEEPER
 from staging_server.blobs.base import BlobStore
 from staging_server.leftovers import Leftovers
-from staging_server.metadata import leases, looks, marks, remains, usage
+from staging_server.metadata import leases, marks, remains, usage
 from staging_server.metadata.base import Metadata, one_by_one
 from staging_server.metadata.blob_candidates import Doomed
 from staging_server.metadata.endings import Ended
@@ -136,8 +136,6 @@ class Sweeper:
         await self.leftovers.tidy_uploads(lease, now)
         await self.leftovers.remove_strays(folders=_FOLDERS)
         await self._drop_old(now)
-        oldest = await self._metadata.read(looks.find_oldest_due, None)
-        self._observer.oldest_due(seconds=0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
         return as_sweep(ended, removed, dry_run=False)
 
     def _told(self, bundle: Ended) -> Ended:

@@ -179,7 +179,7 @@ def _option(argument: str, rest: list[str]) -> Option | None:
     name, value = (match[1], match[2]) if match else (argument, None)
     name = SHORT.get(name, name)
     if name in _SAYS_SOMETHING:
-        msg = f"{name} submits nothing; call spark-submit without `spark-staging`"
+        msg = f"{name} submits nothing; see spark-staging --version, and spark-staging submit --help"
         raise InvalidRequest(msg)
     if name in SWITCHES:
         return Option(name=name, value=None)

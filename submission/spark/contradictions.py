@@ -75,7 +75,7 @@ def _check_numbers(properties: Mapping[str, str]) -> None:
     for request, limit in _ORDERED:
         wanted, most = _cores(properties.get(request)), _cores(properties.get(limit))
         if wanted is not None and most is not None and wanted > most:
-            _refuse(f"{request}={properties[request]} is more than {limit}={properties[limit]}")
+            _refuse(f"{request}={properties[request]} is more than {limit}={properties[limit]}; lower it or raise that")
 
 
 def _check_dynamic_allocation(properties: Mapping[str, str]) -> None:
@@ -84,7 +84,7 @@ def _check_dynamic_allocation(properties: Mapping[str, str]) -> None:
     least, most = f"{_DYNAMIC}minExecutors", f"{_DYNAMIC}maxExecutors"
     low, high = properties.get(least), properties.get(most)
     if low is not None and high is not None and _is_whole(low) and _is_whole(high) and int(low) > int(high):
-        _refuse(f"{least}={low} is more than {most}={high}")
+        _refuse(f"{least}={low} is more than {most}={high}; lower it or raise that")
 
 
 def _check_names(properties: Mapping[str, str]) -> None:
@@ -99,7 +99,7 @@ def _check_names(properties: Mapping[str, str]) -> None:
 
 def _check_labels(properties: Mapping[str, str]) -> None:
     for name in sorted(_names_after(f"{_K}executor.label.", properties) & _LABELS_OF_EXECUTORS):
-        _refuse(f"{_K}executor.label.{name} cannot be given: Spark keeps that label for itself")
+        _refuse(f"{_K}executor.label.{name} cannot be given: Spark keeps that label for itself; choose another name")
 
 
 def _check_variables(properties: Mapping[str, str]) -> None:

@@ -78,7 +78,7 @@ KEYS: Final = (
     Key("appKillPodDeletionGracePeriod", "3.0.0", _C, "", "counts for `kill` and `submit --kill`"),
     Key("authenticate.driver.serviceAccountName", "2.3.0", _O, "", "its presence is checked before anything is made"),
     Key("authenticate.executor.serviceAccountName", "3.1.0", _D, "", "that of the driver without it"),
-    Key("configMap.maxSize", "3.1.0", _O, "1048576", "files of SPARK_CONF_DIR beyond it are left out, and named"),
+    Key("configMap.maxSize", "3.1.0", _O, "1048576", "files of SPARK_CONF_DIR beyond it are left out, as by Spark"),
     Key("container.image", "2.3.0", _O, "", "required; its tag tells the version of Spark where nothing else does"),
     Key("container.image.pullPolicy", "2.3.0", _O, "IfNotPresent"),
     Key("container.image.pullSecrets", "2.4.0", _O),

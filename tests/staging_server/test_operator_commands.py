@@ -75,7 +75,8 @@ def test_a_diff_says_in_words_what_would_end_and_why_and_changes_nothing(staged:
     assert lines[0] == "red"
     assert f"    time_to_live: 1 hour {by} instead of 7 days" in lines
     assert f"    gives up 1 blobs, {staged.blob}" in lines
-    assert any(line.startswith(f"{staged.fresh} red/app ends with the next sweep") for line in lines)
+    (ends,) = [line for line in lines if line.startswith(f"{staged.fresh} red/app ends with the next sweep")]
+    assert "time to live of 1 hour" in ends
     # What is over anyway is no change.
     assert str(staged.over) not in done.stdout
     assert lines[-1].startswith("1 bundles of 4 B would end, 0 sooner, 0 later; 1 blobs of 6 B")

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from staging_protocol.errors import NotFound, Unavailable
 from staging_protocol.tokens import BundleId
+from staging_server.cluster import pods
 from staging_server.cluster.api import open_cluster_api
 from staging_server.cluster.namespaces import Namespaces
 from staging_server.cluster.pods import Pods, PodSight
@@ -15,6 +16,10 @@ from staging_server.settings import KubernetesSettings
 from staging_server.tenants import Tenant
 from tests.staging_server.cluster.fake_api import api_of, refusal
 from tests.staging_server.cluster.lab import Lab, eventually, watching
+
+
+def test_that_a_pod_was_there_is_believed_for_a_minute_at_most() -> None:
+    assert pods._YES + pods._NO <= 60  # the second memory may take the first one's last word
 
 
 async def test_a_namespace_is_the_tenant_of_its_uid(lab: Lab, tenant: Tenant) -> None:

@@ -24,7 +24,7 @@ _RULES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """Series with a value a minute, in the notation of promtool; time begins at 0.  The alert is looked for at `minute`."""
+    """Series with a value a minute, as promtool writes them (time begins at 0); the alert is looked for at `minute`."""
 
     alarming: Mapping[str, str]
     quiet: Mapping[str, str]

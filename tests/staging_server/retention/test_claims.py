@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from staging_protocol.api.bundles import Lease, Pin
 from staging_protocol.api.claims import Claim
 from staging_protocol.api.creation import CreatedBundle
 from staging_protocol.owners import OwnerReference
@@ -252,3 +253,28 @@ async def test_a_new_owner_is_looked_at_at_once(place: Place) -> None:
     await place.sweep()
     place.domain.clock.move(days=1)
     assert await place.sweep_for(2) == []
+
+
+async def test_what_keeps_bundles_is_counted_by_kind(place: Place) -> None:
+    started = await place.stage()
+    finished = await place.stage()
+    await place.stage(owner=APP)
+    leased = await place.stage()
+    pinned = await place.stage()
+    await place.stage()
+    bundles_of_domain, tenant = place.domain.parts.bundles, place.tenant
+    await bundles_of_domain.lease(tenant, leased.id, Lease(seconds=3600), caller=ALICE)
+    await bundles_of_domain.pin(tenant, pinned.id, Pin(reason="held"), caller=ALICE)
+    place.cluster.start_owner("red", APP)
+    for bundle in (started, finished):
+        place.cluster.start_pod("red", bundle.id)
+    await place.sweep()
+    (pod,) = [uid for uid, pod in place.cluster.now.pods.items() if pod.bundle == finished.id]
+    place.cluster.finish_pod(pod)
+    await place.sweep_for(3)
+
+    counts = await place.domain.parts.overview.claims()
+
+    assert {kind: counts[kind] for kind in ("owner", "pod", "grace", "lease", "pin")} == {
+        "owner": 1, "pod": 1, "grace": 1, "lease": 1, "pin": 1,
+    }  # fmt: skip

@@ -166,5 +166,9 @@ async def test_a_diff_says_what_would_change_and_changes_nothing(tmp_path: Path)
         (red,) = found.namespaces
         assert (red.namespace, red.blobs, red.blob_size, red.over_quota) == ("red", 1, 6, 1)
         assert set(red.fields) == {"time_to_live", "blob_keep", "quota"}
+        longer = parse_policies("[defaults]\ntime_to_live = 864000", base=policy_of(domain.parts.settings), name="new")
+        later = await policy_diff(domain.parts.metadata, before=before, after=longer, now=domain.clock.now)
+        moves = {(one.effect, one.until - one.instead_of) for one in later.bundles if one.until and one.instead_of}
+        assert moves == {(Effect.LATER, timedelta(days=3))}
         same = await policy_diff(domain.parts.metadata, before=before, after=before, now=domain.clock.now)
         assert (same.bundles, same.namespaces) == ((), ())

@@ -317,6 +317,38 @@ async def test_wrong_counts_are_put_right(domain: Domain) -> None:
     assert (await domain.parts.overview.usage(RED)).namespaces == before
 
 
+async def test_how_late_the_sweep_is_is_told_until_it_has_swept(domain: Domain) -> None:
+    await domain.stage(b"12345")
+    assert await domain.parts.overview.overdue() == 0
+    domain.clock.move(days=7, minutes=20)
+    assert await domain.parts.overview.overdue() == 1200
+    await domain.sweep()
+    assert await domain.parts.overview.overdue() == 0
+
+
+async def test_what_a_sweep_ends_and_frees_is_told_to_the_metrics(domain: Domain) -> None:
+    told: list[tuple[object, ...]] = []
+
+    class Telling(Silent):
+        def bundle_ended(self, *, reason: str) -> None:
+            told.append((reason,))
+
+        def blob_removed(self, *, size: int, reason: str) -> None:
+            told.append((size, reason))
+
+    parts = domain.parts
+    sweeper = Sweeper(
+        metadata=parts.metadata, blobs=parts.blobs, activity=parts.bundles.activity, readers=parts.bundles.readers,
+        settings=parts.settings, clock=domain.clock, observer=Telling(),
+    )  # fmt: skip
+    await domain.stage(b"unused")
+    for moved in (timedelta(days=7), timedelta(days=7, seconds=1), timedelta(days=1, seconds=1)):
+        domain.clock.move(seconds=moved.total_seconds())
+        await sweeper.sweep(dry_run=False, caller=ALICE)
+
+    assert told == [("expired",), (6, "keep")]
+
+
 async def test_the_loop_survives_every_failure(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = 0
     swept = asyncio.Event()
