@@ -40,7 +40,7 @@ class _Duration(click.ParamType[timedelta]):
 
 
 @click.command("import")
-@click.option("--report", "place", metavar="PATH", required=True, help="Folder to look at; its mount, for a store.")
+@click.option("--report", "place", metavar="PATH", required=True, help="Folder to look at, or s3a://BUCKET/PREFIX.")
 @click.option("--older-than", type=_Duration(), metavar="7d", help="Only folders written longer ago: 30m, 12h, 7d, 4w.")
 @click.option("--price", type=click.FloatRange(min=0), metavar="NUMBER", help="Price of a GiB for a month.")
 @click.option("--context", help="Context of the kubeconfig; asks Kubernetes.")
@@ -66,6 +66,7 @@ def import_report(**options: Any) -> None:
     Examples:
       spark-staging-server import --report /mnt/uploads --price 0.023
       spark-staging-server import --report /mnt/uploads --context prod --older-than 30d
+      spark-staging-server import --report s3a://lake/spark-uploads --context prod
     """  # noqa: D301 - click's mark for lines that are kept is the character itself
     from staging_server.leak_report.places import open_store
     from staging_server.leak_report.summing import Rules
@@ -90,7 +91,7 @@ def _print_report(store: "UploadStore", rules: "Rules", options: dict[str, Any])
     from staging_server.leak_report.making import make_report
     from staging_server.leak_report.shown import shown
 
-    delete = delete_command(list(_arguments(store, options)))
+    delete = delete_command(list(_arguments(store, options)), deletes=store.deletes)
     report = make_report(store, rules, delete=delete, was_read=_progress() if options["compare"] else None)
     if options["output"] == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(report)))

@@ -19,10 +19,10 @@ def unnamed_paths(store: UploadStore, rules: Rules, *, problems: Problems) -> It
             yield os.fsencode(store.shown(found.folder.path)) + b"\0"
 
 
-def delete_command(arguments: Sequence[str]) -> str:
-    """Return a command for bash that deletes what `import` with these arguments finds."""
+def delete_command(arguments: Sequence[str], *, deletes: str) -> str:
+    """Return a command for bash that deletes what `import` with these arguments finds; `deletes` is the store's."""
     words = ("spark-staging-server", "import", *arguments)
-    return f"{' '.join(map(_word, words))} \\\n  -o paths | xargs -0 -r rm -r --"
+    return f"{' '.join(map(_word, words))} \\\n  -o paths | {deletes}"
 
 
 def _word(word: str) -> str:

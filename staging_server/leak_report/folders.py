@@ -61,6 +61,10 @@ class _Folder:
         self._root = root
         self._opened = opened
 
+    @property
+    def deletes(self) -> str:
+        return "xargs -0 -r rm -r --"
+
     def shown(self, path: str) -> str:
         return str(self._root / path)
 

@@ -58,6 +58,11 @@ class UploadStore(Protocol):
     again.
     """
 
+    @property
+    def deletes(self) -> str:
+        """Return the command that deletes the folders whose addresses, ended by NUL, come on its standard input."""
+        ...
+
     def shown(self, path: str) -> str:
         """Return the address of a folder or file below the root, as the operating system takes it."""
         ...

@@ -152,12 +152,13 @@ def test_a_file_uri_is_a_folder(uploads: Uploads, tmp_path: Path) -> None:
         assert [folder.path for folder in store.folders(Problems())] == [name]
 
 
-@pytest.mark.parametrize("place", ["s3a://bucket/uploads", "hdfs://nn:8020/tmp", "gs://bucket", "abfss://c@a/x"])
+@pytest.mark.parametrize("place", ["hdfs://nn:8020/tmp", "gs://bucket", "abfss://c@a/x"])
 def test_another_store_says_what_is_possible(place: str) -> None:
     done = run(place)
 
     assert done.exit_code == 2
-    assert f"{place.partition(':')[0]}:// cannot be listed; only folders can be looked at now: mount it" in done.stderr
+    assert f"{place.partition(':')[0]}:// cannot be listed; only folders and s3a://" in done.stderr
+    assert "mount it read-only" in done.stderr
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:

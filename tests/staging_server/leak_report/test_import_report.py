@@ -54,7 +54,7 @@ def _bash(command: str, programs: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("path", ["/mnt/a b", "/mnt/$(x)'`\"\\", "/mnt/\x1b[2J\n'\\\u202e", "/mnt/\udcff é", "/mnt/é"])
 def test_bash_reads_the_path_that_was_meant(path: str, tmp_path: Path) -> None:
-    command = delete_command(["--report", path]).partition("|")[0]
+    command = delete_command(["--report", path], deletes="xargs -0 rm").partition("|")[0]
 
     assert command.replace("\n", "").isprintable()
     done = subprocess.run(

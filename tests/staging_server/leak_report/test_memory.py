@@ -43,6 +43,8 @@ def test_tens_of_thousands_of_folders_are_listed_and_summed_up_in_flat_memory(tm
 class _Endless:
     """A store with so many folders, whose files have other contents and sizes that come twice."""
 
+    deletes = "true"
+
     def __init__(self, folders: int) -> None:
         self._folders = folders
 
