@@ -196,6 +196,25 @@ def test_client_mode_leases_the_bundle_and_clears_everything_at_the_end(
     assert ended(server, spark)
 
 
+def test_the_bundle_of_a_driver_in_client_mode_is_leased_while_it_runs(
+    spark: Command, kubernetes: FakeKubernetes, server: Server, namespace: str
+) -> None:
+    def is_leased() -> bool:
+        claims = server.client().explain(namespace, bundle_of(spark)).claims
+        return any(claim.kind == "lease" and claim.holds for claim in claims)
+
+    spark.environment["FAKE"] = "wait"
+    program = spark.start("run", *arguments(spark, kubernetes, "--deploy-mode", "client"))
+    try:
+        until(lambda: Path(spark.environment["FAKE_RECORD"]).exists(), what="spark-submit")
+        until(is_leased, what="the lease of the bundle")
+    finally:
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=30)
+
+    assert ended(server, spark)
+
+
 @pytest.mark.parametrize("option", [("--context", "here"), ("--", "--conf", "spark.kubernetes.context=here")])
 def test_the_context_is_the_one_that_is_named_for_spark_or_for_us(
     option: tuple[str, ...], spark: Command, kubernetes: FakeKubernetes

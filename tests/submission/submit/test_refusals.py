@@ -100,6 +100,17 @@ def test_a_service_account_and_a_priority_class_that_are_not_there(submitter: Su
     assert "there is no priority class urgent in the cluster" in refused(submitter)
 
 
+def test_a_cluster_that_is_away_is_told_before_anything_is_made(submitter: Submitter) -> None:
+    submitter.master = "https://127.0.0.1:1"
+    submitter.command.environment["SPARK_STAGING_RETRY_SECONDS"] = "0"
+
+    done = submitter.submit("--detach")
+
+    assert done.returncode == 44, done.stderr
+    assert "127.0.0.1:1" in done.stderr
+    assert submitter.left() == {}
+
+
 def test_several_things_at_once(submitter: Submitter) -> None:
     submitter.options = ("--class", "demo.Main", "--jars", "absent.jar,http://127.0.0.1:1/remote.jar")
     conf(submitter, "spark.kubernetes.authenticate.driver.serviceAccountName=nobody")

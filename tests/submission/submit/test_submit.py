@@ -260,3 +260,24 @@ def test_kill_and_status_are_taken_as_spark_submit_takes_them(submitter: Submitt
     assert name in status.stdout
     assert killed.returncode == 0, killed.stderr
     assert submitter.objects("pod") == []
+
+
+def test_a_job_that_spark_would_not_wait_for_is_left_to_itself(submitter: Submitter) -> None:
+    submitter.options += ("--conf", "spark.kubernetes.submission.waitAppCompletion=false")
+
+    done = submitter.submit()
+
+    assert done.returncode == 0, done.stderr
+    assert "it runs by itself; see: spark-staging status" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["name", "yaml"])
+def test_what_came_of_it_is_for_programs(output: str, submitter: Submitter) -> None:
+    done = submitter.submit("--detach", "-o", output)
+
+    assert done.returncode == 0, done.stderr
+    name = submitter.driver()["metadata"]["name"]
+    if output == "name":
+        assert done.stdout == f"pod/{name}\n"
+    else:
+        assert name in yaml.safe_load(done.stdout).values()
