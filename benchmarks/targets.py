@@ -176,6 +176,17 @@ TARGETS: Final = (
     ),
     *(
         Target(
+            scenario=name,
+            figure=f"{what}, ms, {bundles} bundles",
+            text=f"{what} of {bundles} bundles, ms",
+            at_most=most,
+        )
+        for name, bundles in (("retention", "100,000"), ("retention-million", "1,000,000"))
+        # About five times what they take with a thousand: what grew with the number of bundles would be far beyond.
+        for what, most in (("list of a namespace", 50), ("explain", 10), ("sweep of what expired", 300))
+    ),
+    *(
+        Target(
             scenario="submit", figure=figure(version, job), text=f"submit, {job}, {what} spark-submit {version}",
             at_least=5, bounded_by="start of Python, and the API server, whose part is the same for both",
         )

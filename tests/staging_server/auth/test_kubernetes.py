@@ -5,12 +5,14 @@ The API server here is one that can be told what to say; real ones answer in `te
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from staging_protocol.errors import (
     Denied,
@@ -151,6 +153,40 @@ async def test_one_review_is_asked_with_our_audience_however_many_come_at_once()
         ("/.well-known/openid-configuration", None),
         ("tokenreviews", {"token": token, "audiences": [AUDIENCE]}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("known", "settings", "questions"),
+    [
+        (True, {"yes_keep": 60.0, "no_keep": 1e-9}, 1),
+        (True, {"yes_keep": 1e-9, "no_keep": 10.0}, 2),
+        (False, {"yes_keep": 1e-9, "no_keep": 10.0}, 1),
+        (False, {"yes_keep": 60.0, "no_keep": 1e-9}, 2),
+    ],
+)
+async def test_a_yes_and_a_no_are_kept_for_as_long_as_their_own_setting_says(
+    *, known: bool, settings: dict[str, Any], questions: int
+) -> None:
+    kubernetes = _Kubernetes(_user() if known else None)
+    by, token = _by(kubernetes, **settings), jwt()
+    for _ in range(2):
+        with nullcontext() if known else pytest.raises(NeedsCredentials):
+            await _access(by, token)
+    assert kubernetes.count("tokenreviews") == questions
+
+
+async def test_a_token_is_not_believed_beyond_its_own_end() -> None:
+    kubernetes = _Kubernetes()
+    by, token = _by(kubernetes, now=1000.0), jwt(exp=1000.000001)
+    for _ in range(2):
+        await _access(by, token)
+    assert kubernetes.count("tokenreviews") == 2
+
+
+@pytest.mark.parametrize("settings", [{"yes_keep": 61}, {"no_keep": 11}])
+def test_answers_cannot_be_kept_for_longer_than_that(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        AuthSettings(mode=AuthMode.KUBERNETES, **settings)
 
 
 async def test_a_right_is_asked_once_for_caller_verb_and_namespace_with_all_that_is_known_of_the_caller() -> None:

@@ -10,7 +10,7 @@ that finds nothing to happen to.  What is checked:
                      the grace and a few sweeps, and every other one is there.  Once all is well, what ends is heard of
                      at once: a bundle is gone before the next time that everything is compared.
     blobs            what a bundle was told to be there is there; unused ones stay for `blob_keep` and their grace, and
-                     go then (`retention_bytes`).
+                     go then (`blobs`).
 """
 
 import asyncio
