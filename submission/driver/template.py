@@ -46,7 +46,7 @@ def taken_apart(template: KubeObject | None, *, container: str | None) -> tuple[
     """
     pod = deepcopy(template or {})
     if pod.get("kind", "Pod") != "Pod":
-        msg = f"the driver template is not a Pod, but {pod['kind']}"
+        msg = f"the driver template is not a Pod, but {pod['kind']}; expected kind: Pod with a spec"
         raise InvalidRequest(msg)
     _check(pod, shape=_POD_SHAPE)
     spec = pod.get("spec") or {}

@@ -11,6 +11,7 @@ from submission.driver.job import KubeObject
 TEMPLATE: Final = "spark.kubernetes.scheduler.volcano.podGroupTemplateFile"
 
 _JSON: Final = "spark.kubernetes.scheduler.volcano.podGroupTemplateJson"
+_EXAMPLE: Final = 'for example {"spec": {"queue": "default", "minMember": 1}}'
 
 
 def volcano(building: Building) -> Building:
@@ -39,9 +40,9 @@ def _from_json(building: Building) -> KubeObject:
     try:
         found: Any = json.loads(text)
     except ValueError as error:
-        msg = f"{_JSON} is no JSON: {error}"
+        msg = f"{_JSON} is no JSON: {error}; expected a PodGroup, {_EXAMPLE}"
         raise InvalidRequest(msg) from error
     if not isinstance(found, dict):
-        msg = f"{_JSON} is no PodGroup, but {text[:40]!r}"
+        msg = f"{_JSON} is {text[:40]!r}; expected a PodGroup, {_EXAMPLE}"
         raise InvalidRequest(msg)
     return found

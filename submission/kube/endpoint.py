@@ -53,7 +53,7 @@ def endpoint_of(entry: Entry) -> Endpoint:
     """
     server, authority, proxy = entry.text("server"), entry.content("certificate-authority"), entry.text("proxy-url")
     if server is None:
-        msg = f"{entry.words} has no `server`"
+        msg = f"{entry.words} has no `server`; does kubectl work with it?"
         raise InvalidRequest(msg)
     if proxy is not None and not proxy.startswith(("http://", "https://")):
         msg = f"the proxy-url of {entry.words} is not one of http or https; other proxies are not spoken to"

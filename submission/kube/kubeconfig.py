@@ -120,9 +120,12 @@ class Kubeconfig:
             InvalidRequest: there is none.
         """
         name = context.text(kind)
-        found = {"cluster": self.clusters, "user": self.users}[kind].get(name or "")
+        those = {"cluster": self.clusters, "user": self.users}[kind]
+        found = those.get(name or "")
         if name is None or found is None:
-            msg = f"{context.words} names {f'the {kind} {name!r}' if name else f'no {kind}'}, and there is none"
+            named = f"the {kind} {name!r}, which is not there" if name else f"no {kind}"
+            known = ", ".join(sorted(those)) or "none"
+            msg = f"{context.words} names {named} (there are: {known}); does kubectl work with it?"
             raise InvalidRequest(msg)
         return name, found
 
@@ -187,7 +190,7 @@ def _loaded(path: Path) -> Mapping[str, Any]:
         # Not `from error`: its text holds what stands there, and a traceback would show it.
         raise malformed("its YAML", of=f"{path}{f' (line {mark.line + 1})' if mark else ''}") from None
     if _is_nothing(content):
-        msg = f"the kubeconfig {path} is empty"
+        msg = f"the kubeconfig {path} is empty; name another one by KUBECONFIG"
         raise InvalidRequest(msg)
     if not isinstance(content, dict):
         raise malformed("its content", of=str(path))

@@ -78,7 +78,7 @@ def _login(entry: Entry, *, cluster: Entry) -> LoginProgram | None:
     words = f"exec of {entry.words}"
     command = text_of(found, "command", words=words)
     if command is None:
-        msg = f"{words} has no `command`"
+        msg = f"{words} has no `command`; does kubectl work with it?"
         raise InvalidRequest(msg)
     wants_cluster = text_of(found, "provideClusterInfo", words=words) == "true"
     return LoginProgram(

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from staging_protocol.errors import DigestMismatch, NotFound, RefusedByPolicy, StagingError
 from submission.locks.changes import changes_of_content, difference
 from submission.locks.lockfile import Lock, Locked
 from submission.locks.present import Present
+
+_ANEW: Final = "make the lock anew: spark-staging lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +35,13 @@ def _of_entries(lock: Lock, now: Present, *, name: str, full: bool) -> Iterator[
         if other is not None:
             yield _compared(one, other, name=name, full=full)
         elif one.by not in failed:
-            error = NotFound(f"{one} is in {name}, and is gone")
+            error = NotFound(f"{one} is in {name}, and is gone; bring it back, or {_ANEW}")
             yield Verdict(uri=str(one), status="gone", error=error)
 
 
 def _of_others(lock: Lock, now: Present, *, name: str) -> Iterator[Verdict]:
     for one in difference(lock.entries, now.entries).added:
-        error = RefusedByPolicy(f"{one} is there, but not in {name}")
+        error = RefusedByPolicy(f"{one} is there, but not in {name}; take it out, or {_ANEW}")
         yield Verdict(uri=str(one), status="new", error=error)
     for problem in now.problems:
         if problem.error is not None:

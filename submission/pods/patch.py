@@ -74,8 +74,10 @@ def patched(
         InvalidRequest: the template is no pod, or something in it conflicts with ours.
     """
     pod: Template = deepcopy(dict(template or {}))
-    if pod.get("kind", "Pod") != "Pod" or not isinstance(pod.get("spec") or {}, dict):
-        msg = f"the {role} template is not a Pod, but {pod.get('kind', 'something without a spec')}"
+    kind = pod.get("kind", "Pod")
+    if kind != "Pod" or not isinstance(pod.get("spec") or {}, dict):
+        found = kind if kind != "Pod" else "something without a spec"
+        msg = f"the {role} template is not a Pod, but {found}; expected kind: Pod with a spec"
         raise InvalidRequest(msg)
     pod.setdefault("apiVersion", "v1")
     pod.setdefault("kind", "Pod")

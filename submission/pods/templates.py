@@ -191,6 +191,6 @@ def _read(file: str, *, role: Role) -> Template:
         msg = f"the {role} template {file} cannot be read: {error}"
         raise InvalidRequest(msg) from error
     if not isinstance(content, dict):
-        msg = f"the {role} template {file} is not a Pod"
+        msg = f"the {role} template {file} is not a Pod; expected kind: Pod with a spec"
         raise InvalidRequest(msg)
     return content

@@ -41,7 +41,7 @@ def source_settings(path: Path | None) -> SourceSettings:
     try:
         return read_sources(path.read_bytes())
     except FileNotFoundError as error:
-        msg = f"{path} does not exist"
+        msg = f"{path} does not exist; --sources has to name a file"
         raise NotFound(msg) from error
     except (OSError, InvalidRequest) as error:
         why = error.detail if isinstance(error, InvalidRequest) else error.strerror

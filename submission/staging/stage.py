@@ -184,7 +184,10 @@ class Stager:
                     self._abandon(create().id)
             raise
         if len(created.files) != len(attempt.files):
-            msg = f"the server answered for {len(created.files)} files, {len(attempt.files)} were named"
+            msg = (
+                f"the server answered for {len(created.files)} files, {len(attempt.files)} were named; "
+                "does a proxy change its answers?"
+            )
             raise SourceUnavailable(msg)
         return created
 

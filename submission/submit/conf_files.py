@@ -129,7 +129,7 @@ def file_bytes(named: str, *, by: str) -> bytes:
     """
     uri = DependencyUri.parse(named)
     if uri.locality is not Locality.SUBMITTER_LOCAL:
-        msg = f"{uri} ({by}) is not on this machine"
+        msg = f"{uri} ({by}) is not on this machine; copy it here, and name the copy"
         raise InvalidRequest(msg)
     try:
         return Path(uri.local_path).read_bytes()

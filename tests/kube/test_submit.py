@@ -102,9 +102,9 @@ def test_the_exit_code_of_a_failing_driver_is_that_of_submit(
 ) -> None:
     main = failing_main(tmp_path, code=7)
     words = small_words(main, submit_jobs[1], name="failing", installation=installation, context=workshop.context)
-    done = ended(words, installation=installation)
+    done = ended(["--follow", *words], installation=installation)
     assert done.returncode == 7, done.stderr
-    assert "the last words of the driver" in done.stderr + done.stdout
+    assert "the last words of the driver" in done.stdout.splitlines()
 
 
 def test_a_failing_init_container_is_told_in_words(
@@ -116,6 +116,7 @@ def test_a_failing_init_container_is_told_in_words(
     done = ended(words, installation=installation, variables={"SPARK_STAGING_POD_URL": wrong})
     assert done.returncode == ExitCode.NOT_FOUND, done.stderr
     assert "spark-staging-init" in done.stderr
+    assert "404" in done.stderr
     assert "Traceback" not in done.stderr
 
 

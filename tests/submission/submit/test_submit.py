@@ -31,6 +31,17 @@ def test_a_good_run_tells_what_happens_and_ends_with_the_drivers_code(submitter:
     assert told[-1].startswith(f"driver {name} succeeded after ")
 
 
+def test_whose_log_is_followed_and_has_none_is_told_so_and_still_waited_for(submitter: Submitter) -> None:
+    """There is no kubelet that would have it; `tests/kube` follows a real one."""
+    with ThreadPoolExecutor(1) as executor:
+        kubelet = executor.submit(lambda: submitter.finish(code=7, node="away"))
+        done = submitter.submit("--follow")
+        kubelet.result()
+
+    assert done.returncode == 7, done.stderr
+    assert "the driver's log cannot be shown any more" in done.stderr
+
+
 def test_a_driver_that_fails_gives_its_exit_code(submitter: Submitter) -> None:
     with ThreadPoolExecutor(1) as executor:
         kubelet = executor.submit(lambda: submitter.finish(code=7))
