@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from staging_protocol.counted import counted
+
 Clock = Callable[[], datetime]
 """Returns the present time, aware and in UTC; tests bring one that they can move."""
 
@@ -50,9 +52,5 @@ def duration_text(duration: timedelta) -> str:
     seconds = int(duration.total_seconds())
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= size and seconds % size == 0:
-            return _counted(seconds // size, unit)
-    return _counted(seconds, "second")
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+            return counted(seconds // size, unit)
+    return counted(seconds, "second")

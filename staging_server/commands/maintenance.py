@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from staging_protocol.api.operators import NewSweep, Sweep
+from staging_protocol.counted import counted
 from staging_protocol.errors import ExitCode, InvalidRequest
 from staging_protocol.tokens import Token
 from staging_protocol.wire import encode
@@ -75,7 +76,8 @@ def _show(done: Sweep) -> None:
     gone = "would remove" if done.dry_run else "removed"
     for blob in done.blobs:
         click.echo(f"{gone} {blob.digest}, {human_size(blob.size)}: {blob.reason}")
-    click.echo(f"{would} {len(done.bundles)} bundles, {gone} {len(done.blobs)} blobs, {human_size(done.freed)}")
+    bundles, blobs = counted(len(done.bundles), "bundle"), counted(len(done.blobs), "blob")
+    click.echo(f"{would} {bundles}, {gone} {blobs}, {human_size(done.freed)}")
 
 
 @click.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from staging_protocol.counted import counted
 from staging_protocol.wire import encode
 from staging_server.commands.frame import FOLDER, OUTPUT, plain_errors, settings_of
 from staging_server.sizes import human_size
@@ -57,8 +58,8 @@ def _table(found: "PolicyDiff") -> str:
     blobs = sum(namespace.blobs for namespace in found.namespaces)
     freed = sum(namespace.blob_size for namespace in found.namespaces)
     lines.append(
-        f"{len(ended)} bundles of {human_size(sum(ended))} would end, {counts['sooner']} sooner, "
-        f"{counts['later']} later; {blobs} blobs of {human_size(freed)} would be given up"
+        f"{counted(len(ended), 'bundle')} of {human_size(sum(ended))} would end, {counts['sooner']} sooner, "
+        f"{counts['later']} later; {counted(blobs, 'blob')} of {human_size(freed)} would be given up"
     )
     return "\n".join(lines)
 
@@ -68,7 +69,7 @@ def _namespace_lines(namespace: "ChangedNamespace") -> Iterator[str]:
     for name, (old, new) in namespace.fields.items():
         yield f"    {name}: {new} instead of {old}"
     if namespace.blobs:
-        yield f"    gives up {namespace.blobs} blobs, {human_size(namespace.blob_size)}"
+        yield f"    gives up {counted(namespace.blobs, 'blob')}, {human_size(namespace.blob_size)}"
     if namespace.over_quota:
         yield f"    is {human_size(namespace.over_quota)} over its quota"
 

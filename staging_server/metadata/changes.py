@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from staging_protocol.api.bundles import BundleState, Pin
 from staging_protocol.api.reports import Report
+from staging_protocol.counted import counted
 from staging_protocol.errors import FilesMissing
 from staging_protocol.owners import OwnerReference
 from staging_protocol.wire import encode
@@ -190,7 +191,7 @@ def note_activity(connection: Connection, activity: Activity) -> None:
         caller=activity.caller,
         namespace=activity.at.tenant.namespace,
         subject=activity.at.id,
-        detail=f"{activity.reads} requests, {activity.size} bytes",
+        detail=f"{counted(activity.reads, 'request')}, {counted(activity.size, 'byte')}",
     )
     append(connection, [entry])
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from staging_protocol.counted import counted
 from staging_protocol.tokens import BundleId
 from staging_server.audit import Entry, append
 from staging_server.metadata.changes import Change
@@ -85,7 +86,7 @@ def end(connection: Connection, row: AnyRow, how: End) -> Ended:
         caller=how.caller,
         namespace=row.namespace,
         subject=row.id,
-        detail=f"{how.reason} ({row.size} bytes in {row.files} files given up)",
+        detail=f"{how.reason} ({counted(row.size, 'byte')} in {counted(row.files, 'file')} given up)",
     )
     append(connection, [entry])
     return ended_of(row, reason=how.reason)

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from staging_protocol.api.bundles import BundleState
 from staging_protocol.api.creation import NewFile
+from staging_protocol.counted import counted
 from staging_protocol.digests import Digest
 from staging_protocol.tokens import BundleId, Token
 from staging_server.audit import Entry, append
@@ -165,5 +166,5 @@ def _entry(new: Fresh) -> Entry:
         caller=item.caller,
         namespace=item.tenant.namespace,
         subject=item.id,
-        detail=f"{len(item.files)} files, {item.size} bytes, {new.reserved} wanted",
+        detail=f"{counted(len(item.files), 'file')}, {counted(item.size, 'byte')}, {new.reserved} wanted",
     )

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 from staging_protocol.api.creation import CreatedBundle, FileState, NewBundle, NewFile
 from staging_protocol.api.info import PodEndpoint
+from staging_protocol.counted import counted
 from staging_protocol.digests import Digest
 from staging_protocol.errors import DigestMismatch, SourceUnavailable, StagingError, Terminated, TransientError
 from staging_protocol.owners import OwnerReference
@@ -84,8 +85,8 @@ class Staged:
     def in_words(self) -> str:
         """What it took, as a person reads it."""
         return (
-            f"bundle {self.id}: {len(self.files)} files, {in_words(self.bytes_staged)} uploaded, "
-            f"{in_words(self.bytes_held)} held, {self.requests} requests, {self.seconds:.2f} s"
+            f"bundle {self.id}: {counted(len(self.files), 'file')}, {in_words(self.bytes_staged)} uploaded, "
+            f"{in_words(self.bytes_held)} held, {counted(self.requests, 'request')}, {self.seconds:.2f} s"
         )
 
 

@@ -74,12 +74,12 @@ def test_a_diff_says_in_words_what_would_end_and_why_and_changes_nothing(staged:
     by = "(by rule 1 of the policies file, for red)"
     assert lines[0] == "red"
     assert f"    time_to_live: 1 hour {by} instead of 7 days" in lines
-    assert f"    gives up 1 blobs, {staged.blob}" in lines
+    assert f"    gives up 1 blob, {staged.blob}" in lines
     (ends,) = [line for line in lines if line.startswith(f"{staged.fresh} red/app ends with the next sweep")]
     assert "time to live of 1 hour" in ends
     # What is over anyway is no change.
     assert str(staged.over) not in done.stdout
-    assert lines[-1].startswith("1 bundles of 4 B would end, 0 sooner, 0 later; 1 blobs of 6 B")
+    assert lines[-1].startswith("1 bundle of 4 B would end, 0 sooner, 0 later; 1 blob of 6 B")
 
 
 def test_a_diff_is_json_for_programs(staged: Staged, policies: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_dry_run_names_what_would_end_with_its_reason_and_changes_nothing(stag
     (ended, total) = done.stdout.splitlines()
     assert ended.startswith(f"would end {staged.over} red/app: ")
     assert "time to live of 7 days" in ended
-    assert total == "would end 1 bundles, would remove 0 blobs, 0 B"
+    assert total == "would end 1 bundle, would remove 0 blobs, 0 B"
 
 
 def test_a_dry_run_is_json_for_programs(staged: Staged) -> None:

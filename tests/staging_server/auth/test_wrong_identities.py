@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from staging_protocol.tokens import BundleId, Token, TokenKind
 from staging_server.auth.base import BoundPod
 from staging_server.route import Route
 from staging_server.routes import routes_table
@@ -42,6 +43,8 @@ class Town:
     other: str
     ended: str
     upload: str
+    tokens: dict[str, str]
+    """The token of each bundle."""
 
     async def ask(self, route: Route, token: str, *, bundle: str | None = None) -> Answer:
         path = path_of(route, namespace=self.red, bundle=bundle or self.bundle, upload=self.upload)
@@ -73,7 +76,7 @@ async def _settled(cluster: Cluster, live: Live, *, red: str, blue: str) -> Town
     upload = await begin_upload(live, namespace=red)
     return Town(
         cluster=cluster, live=live, red=red, blue=blue, bundle=made["id"], other=other["id"], ended=ended["id"],
-        upload=upload,
+        upload=upload, tokens={one["id"]: one["token"] for one in (made, other, ended)},
     )  # fmt: skip
 
 
@@ -168,6 +171,16 @@ async def test_a_pod_that_is_gone(town: Town) -> None:
     token = await town.token(pod)
     await asyncio.to_thread(town.cluster.delete, pod)
     await _all_refuse(town, token, reading=UNAUTHENTICATED, else_=UNAUTHENTICATED)
+
+
+async def test_a_bundle_token_of_another_bundle_of_one_that_has_ended_and_one_that_is_forged(town: Town) -> None:
+    """Where Kubernetes says who is who, bundle tokens count as well."""
+    await _all_refuse(town, town.tokens[town.other], reading=NOT_FOUND, else_=DENIED)
+    await _all_refuse(town, town.tokens[town.ended], reading=NOT_FOUND, else_=DENIED)
+    mine = town.tokens[town.bundle]
+    forged = Token.generate(TokenKind.BUNDLE, identifier=BundleId(town.bundle)).text
+    await _all_refuse(town, forged, reading=NOT_FOUND, else_=DENIED)
+    await _all_refuse(town, mine[:-1], reading=UNAUTHENTICATED, else_=UNAUTHENTICATED)
 
 
 async def test_a_pod_that_was_made_again_under_its_name(town: Town) -> None:

@@ -103,7 +103,7 @@ async def test_a_deleted_pod_is_missed_first_then_confirmed_then_forgiven_for_an
     (reason,) = await place.sweep_for(4)
     assert "its last pod has ended at 2026-03-02 12:00:00Z" in reason
     (row,) = [row for row in await place.domain.rows(audit) if row.action == "bundle.expire"]
-    assert row.detail == f"{reason} (1 bytes in 1 files given up)"
+    assert row.detail == f"{reason} (1 byte in 1 file given up)"
 
 
 async def test_an_owner_that_is_named_before_it_exists_is_learned_and_its_successor_is_another_one(

@@ -26,6 +26,7 @@ from staging_server.metadata.tables import audit, blobs, bundle_files, bundles, 
 from staging_server.observer import Silent
 from staging_server.retention.lead import Lead
 from staging_server.retention.sweeper import Sweeper
+from staging_server.tenants import Caller
 from staging_server.times import micros
 from tests.staging_server.domain import ALICE, BLUE, RED, Domain, open_domain
 
@@ -422,6 +423,17 @@ async def test_refusals_are_written_but_not_without_bound(domain: Domain) -> Non
     domain.clock.move(minutes=1)
     await refusals.refused("bundle.get", caller=ALICE, code="not-found")
     assert await domain.count(audit) == 21
+
+
+async def test_a_crowd_of_addresses_does_not_write_without_bound_either(domain: Domain) -> None:
+    refusals = Audit(metadata=domain.parts.metadata, clock=domain.clock)
+    for number in range(1001):
+        caller = Caller(name="anonymous", address=f"10.0.{number // 256}.{number % 256}")
+        await refusals.refused("bundle.get", caller=caller, code="not-found")
+    assert await domain.count(audit) == 1000
+    domain.clock.move(minutes=1)
+    await refusals.refused("bundle.get", caller=caller, code="not-found")
+    assert await domain.count(audit) == 1001
 
 
 def _left_row(connection: Connection, left: tuple[UploadId, BlobKey]) -> None:

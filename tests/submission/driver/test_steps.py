@@ -28,7 +28,7 @@ def test_a_group_may_come_from_a_property_or_from_nothing() -> None:
     assert made({**_VOLCANO, key: json.dumps(_GROUP)}).before[0]["spec"] == {"queue": "research"}
     assert made(_VOLCANO).before[0]["spec"] == {}
     for bad in ("{", "[]"):
-        with pytest.raises(InvalidRequest, match="podGroupTemplateJson is .*expected a PodGroup"):
+        with pytest.raises(InvalidRequest, match=r"podGroupTemplateJson is .*expected a PodGroup"):
             made({**_VOLCANO, key: bad})
 
 

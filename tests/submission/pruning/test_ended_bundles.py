@@ -16,6 +16,7 @@ from submission.kube.request import Request
 from submission.kube.transport import Transport
 from tests.resolver.faulty_server import FaultyServer, Handler
 from tests.services.kube_api import KubeApi
+from tests.staging_server.auth.cluster import Cluster
 from tests.submission.conftest import STAGE, Command, Server
 
 pytestmark = pytest.mark.services
@@ -135,6 +136,32 @@ def test_who_may_not_list_secrets_is_told_so(place: Place) -> None:
     assert done.returncode == ExitCode.DENIED
     assert "list secrets in namespace" in done.stderr
     assert place.secrets() == {name}
+
+
+def test_who_may_look_and_not_delete_is_told_what_would_go_and_nothing_is_said_to_be_deleted(
+    place: Place, town: Cluster
+) -> None:
+    names = {place.secret(place.ended()) for _ in range(2)}
+    town.account(place.name, "looker", role="view")
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}
+    role = town.rbac.create_namespaced_role(place.name, {"metadata": {"name": "looker"}, "rules": [rule]})
+    town.rbac.create_namespaced_role_binding(
+        place.name,
+        {
+            "metadata": {"name": "looker"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata.name},
+            "subjects": [{"kind": "ServiceAccount", "namespace": place.name, "name": "looker"}],
+        },
+    )
+    place.job.environment["KUBECONFIG"] = str(town.kubeconfig(place.name, "looker"))
+
+    assert place.fates("--dry-run") == dict.fromkeys(names, "would be deleted")
+    done = place.job.inside("bundles", "prune", "-o", "json")
+
+    assert done.returncode == ExitCode.DENIED
+    assert "delete secrets" in done.stderr
+    assert json.loads(done.stdout) == []
+    assert place.secrets() == names
 
 
 class Doubtful:
