@@ -53,7 +53,8 @@ def _identities(checked: "Sequence[Checked]") -> list[str]:
     """Return a line for each identity; mostly there is one for everything."""
     asked: dict[str, list[str]] = {}
     for one in checked:
-        if one.identity:
+        # Who could not be asked as anybody reads why in the problem itself.
+        if one.identity and (one.error is None or one.error.detail not in one.identity):
             asked.setdefault(one.identity, []).append(str(one.dependency.uri))
     return [
         f"asked as {identity}: {first}{f' and {len(others)} more' if others else ''}"

@@ -133,20 +133,24 @@ def print_staged(staged: "Staged", *, output: Output, show_token: bool) -> None:
     if output is Output.JSON:
         click.echo(json.dumps(staged_fields(staged, show_token=show_token), indent=2))
         return
-    from submission.progress.telling import in_words
+    from staging_protocol.counted import counted
 
     click.echo(f"bundle      {staged.id}")
     click.echo(f"namespace   {staged.namespace}")
     click.echo(f"expires     {staged.expires_at.isoformat(timespec='seconds')}")
     click.echo(f"files       {len(staged.files)} staged, {len(staged.classified.remote)} remote")
-    click.echo(f"uploaded    {staged.bytes_staged} bytes ({in_words(staged.bytes_staged)})")
+    click.echo(f"uploaded    {_bytes(staged.bytes_staged)}")
     if staged.bytes_resumed:
-        click.echo(f"resumed     {staged.bytes_resumed} bytes ({in_words(staged.bytes_resumed)}) of them")
-    click.echo(f"held        {staged.bytes_held} bytes ({in_words(staged.bytes_held)})")
-    click.echo(f"took        {staged.seconds:.2f} s, {staged.requests} {_plural('request', staged.requests)}")
+        click.echo(f"resumed     {_bytes(staged.bytes_resumed)} of them")
+    click.echo(f"held        {_bytes(staged.bytes_held)}")
+    click.echo(f"took        {staged.seconds:.2f} s, {counted(staged.requests, 'request')}")
     if show_token:
         click.echo(f"token       {staged.token.text}")
 
 
-def _plural(word: str, number: int) -> str:
-    return word if number == 1 else f"{word}s"
+def _bytes(size: int) -> str:
+    from staging_protocol.counted import counted
+    from submission.progress.telling import in_words
+
+    exactly = counted(size, "byte")
+    return f"{exactly} ({in_words(size)})" if size >= 1024 else exactly  # noqa: PLR2004 - of which KiB begin

@@ -47,6 +47,15 @@ def test_a_table_has_a_line_for_each_and_what_is_wrong_stands_below(remote: Comm
     assert len(below) == 4
 
 
+def test_who_has_no_credentials_reads_so_once(remote: Command) -> None:
+    remote.environment["AWS_EC2_METADATA_DISABLED"] = "true"
+
+    done = remote.inside("check", "s3a://libs/a.jar")
+
+    assert done.returncode == ExitCode.DENIED, done.stderr
+    assert done.stdout.count("no credentials for S3 were found") == 1
+
+
 def test_the_columns_stand_under_one_another(remote: Command, web: Web) -> None:
     done = remote.inside("check", web.put("a.jar", b"x"), web.put("with-a-longer-name.jar", b"x" * 100_000))
 
