@@ -323,9 +323,9 @@ class Story:
         self._watch(which).list(stale=_stale(much))
 
     def refuse(self, which: int, much: int) -> None:
-        """403 for owners; pods are still known."""
+        """403 for owners, for pods, for both, or for none any more."""
         watch = self._watch(which)
-        watch.denied = much % 2 == 0
+        watch.owners_denied, watch.pods_denied = much % 2 == 0, much % 3 == 0
 
     def restart(self, which: int, _much: int) -> None:
         self.processes[which % 2] = self._process()

@@ -126,7 +126,8 @@ class Watch:
         self._cluster = cluster
         self._clock = cluster.clock
         self.mode = Mode.BROKEN
-        self.denied = False
+        self.owners_denied = False
+        self.pods_denied = False
         self._state = State(at=self._clock())
         self._listed_at = self._clock()
         self._silent_since = self._clock()
@@ -190,7 +191,7 @@ class Watch:
 
     def owner(self, tenant: Tenant, reference: OwnerReference) -> Sight:
         """See `Sights.owner`."""
-        if self.mode is Mode.BROKEN or self.denied:
+        if self.mode is Mode.BROKEN or self.owners_denied:
             return Sight(seen=Seen.UNKNOWN)
         name = OwnerReference(api_version=reference.api_version, kind=reference.kind, name=reference.name)
         thing = self._state.owners.get((tenant.namespace, name))
@@ -202,7 +203,7 @@ class Watch:
 
     def pods(self, tenant: Tenant, bundle: BundleId) -> Sight:
         """See `Sights.pods`."""
-        if self.mode is Mode.BROKEN:
+        if self.mode is Mode.BROKEN or self.pods_denied:
             return Sight(seen=Seen.UNKNOWN)
         mine = [pod for pod in self._state.pods.values() if pod.bundle == bundle and pod.namespace_uid == tenant.uid]
         live = tuple(pod.uid for pod in mine if pod.finished_at is None)
