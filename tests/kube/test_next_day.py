@@ -18,7 +18,7 @@ from tests.kube.workshop import Workshop
 
 pytestmark = pytest.mark.kube
 
-STAGED = re.compile(r"bundle \w{26}: \d+ files, (.+) uploaded, (.+) held, (\d+) requests")
+STAGED = re.compile(r"bundle \w{26}: \d+ files?, (.+) uploaded, (.+) held, (\d+) requests?")
 
 
 @dataclass(frozen=True, kw_only=True)

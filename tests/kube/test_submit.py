@@ -116,7 +116,7 @@ def test_a_failing_init_container_is_told_in_words(
     done = ended(words, installation=installation, variables={"SPARK_STAGING_POD_URL": wrong})
     assert done.returncode == ExitCode.NOT_FOUND, done.stderr
     assert "spark-staging-init" in done.stderr
-    assert "404" in done.stderr
+    assert "there is no such route" in done.stderr
     assert "Traceback" not in done.stderr
 
 
