@@ -334,7 +334,8 @@ class Ledger:
         except BundleExpired:
             assert job.fleeting or "delete" in job.doubts
             job.doubts.discard("create")
-            job.gone = True
+            # The create that nobody heard of may have replaced the token: it opens nothing, not even the end.
+            job.token, job.gone = None, True
             return
         job.doubts.discard("create")
         assert not listed or listed[0].id == created.id, f"{job.name}: its key was forgotten"

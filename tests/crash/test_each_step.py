@@ -1,15 +1,17 @@
 """kill -9 before every step of every operation, one after another, over one folder that lives through all of it."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from staging_protocol.errors import Unavailable
 from tests.crash.ledger import CutOff, Ledger
 from tests.crash.lives import KILLED, Nursery, Server
 from tests.crash.remains import Remains
 from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.staging_server.served import wait_until
 
 _MOST = 400
 """Steps of one operation; more means that the process never reaches the end of it."""
@@ -49,6 +51,30 @@ def test_a_new_token_whose_answer_is_lost_again_and_again_locks_nobody_out(forks
             assert server.life.wait() == KILLED, server.said()
             look_after_crash(server, ledger, Remains(server.data))
         server.end()
+
+
+def test_a_bundle_that_ended_after_its_token_was_replaced_unheard_has_ended(forks: Nursery, tmp_path: Path) -> None:
+    server = Server(nursery=forks, folder=tmp_path)
+    life = server.start()
+    with closing(Ledger(server.url, namespace="team")) as ledger:
+        job = ledger.draft(fleeting=True)
+        ledger.stage(job)
+        life.arm(at=1, only=("send",))
+        with pytest.raises(CutOff):
+            ledger.create(job)
+        assert life.wait() == KILLED, server.said()
+        Remains(server.data).age()
+        server.start()
+        wait_until(lambda: _is_swept(ledger))
+        ledger.settle()
+        assert job.gone
+        server.end()
+
+
+def _is_swept(ledger: Ledger) -> bool:
+    with suppress(Unavailable):  # while the life's first sweep is under way
+        ledger.sweep()
+    return not ledger.client.bundles(ledger.namespace).bundles
 
 
 def _dies_at(step: int, scenario: Scenario, *, server: Server, ledger: Ledger) -> bool:
