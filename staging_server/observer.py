@@ -1,6 +1,5 @@
 """What the domain tells to whoever counts: a Protocol, so that nothing below HTTP imports a metrics library."""
 
-from collections.abc import Mapping
 from typing import Final, Protocol
 
 
@@ -30,9 +29,6 @@ class Observer(Protocol):
 
     def sweep_failed(self) -> None:
         """A sweep of the loop raised; the loop goes on."""
-
-    def claims_counted(self, counts: Mapping[str, int]) -> None:
-        """Bundles by the kinds of claims that keep them."""
 
     def lead_held(self, *, held: bool) -> None:
         """This process watches and sweeps, or does not any more."""
@@ -66,9 +62,6 @@ class Silent:
         """Do nothing."""
 
     def sweep_failed(self) -> None:
-        """Do nothing."""
-
-    def claims_counted(self, counts: Mapping[str, int]) -> None:
         """Do nothing."""
 
     def lead_held(self, *, held: bool) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from staging_protocol.counted import counted
 from submission.commands.naming import checking_options, dependencies_of, looks_of
 from submission.commands.options import (
     Output,
@@ -133,8 +134,6 @@ def print_staged(staged: "Staged", *, output: Output, show_token: bool) -> None:
     if output is Output.JSON:
         click.echo(json.dumps(staged_fields(staged, show_token=show_token), indent=2))
         return
-    from staging_protocol.counted import counted
-
     click.echo(f"bundle      {staged.id}")
     click.echo(f"namespace   {staged.namespace}")
     click.echo(f"expires     {staged.expires_at.isoformat(timespec='seconds')}")
@@ -149,8 +148,7 @@ def print_staged(staged: "Staged", *, output: Output, show_token: bool) -> None:
 
 
 def _bytes(size: int) -> str:
-    from staging_protocol.counted import counted
     from submission.progress.telling import in_words
 
-    exactly = counted(size, "byte")
-    return f"{exactly} ({in_words(size)})" if size >= 1024 else exactly  # noqa: PLR2004 - of which KiB begin
+    exactly, roughly = counted(size, "byte"), in_words(size)
+    return exactly if exactly == roughly else f"{exactly} ({roughly})"

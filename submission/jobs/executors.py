@@ -7,6 +7,7 @@ last, and only the first failures one by one.
 from collections.abc import Callable
 from typing import Final
 
+from staging_protocol.counted import counted
 from submission.jobs.pending import CANNOT, WAITS_FOR_NODE, why_pending
 from submission.jobs.pods import Pod, is_going, name_of, phase_of
 from submission.jobs.states import why_failed
@@ -86,5 +87,5 @@ class Executors:
         if running != self._told:
             more = len(self._living) - running
             waiting = f", {more} not yet" if more else ""
-            self._say(f"{running} executor{'' if running == 1 else 's'} running{waiting}")
+            self._say(f"{counted(running, 'executor')} running{waiting}")
             self._told = running

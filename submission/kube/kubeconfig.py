@@ -104,12 +104,11 @@ class Kubeconfig:
             InvalidRequest: there is no such context; the error names those that there are.
         """
         wanted = name or self.current
-        known = ", ".join(sorted(self.contexts)) or "none"
         if wanted is None:
-            msg = f"{self.words} has no current-context; choose one with --context (there are: {known})"
+            msg = f"{self.words} has no current-context; choose one with --context {_there_are(self.contexts)}"
             raise InvalidRequest(msg)
         if wanted not in self.contexts:
-            msg = f"{self.words} has no context {wanted!r} (there are: {known})"
+            msg = f"{self.words} has no context {wanted!r} {_there_are(self.contexts)}"
             raise InvalidRequest(msg)
         return self.contexts[wanted]
 
@@ -124,10 +123,13 @@ class Kubeconfig:
         found = those.get(name or "")
         if name is None or found is None:
             named = f"the {kind} {name!r}, which is not there" if name else f"no {kind}"
-            known = ", ".join(sorted(those)) or "none"
-            msg = f"{context.words} names {named} (there are: {known}); does kubectl work with it?"
+            msg = f"{context.words} names {named} {_there_are(those)}; does kubectl work with it?"
             raise InvalidRequest(msg)
         return name, found
+
+
+def _there_are(names: Iterable[str]) -> str:
+    return f"(there are: {', '.join(sorted(names)) or 'none'})"
 
 
 def paths_of(names: str | None) -> list[Path]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from staging_protocol.counted import counted
+
 WORDS: Final = {"hash": "Reading", "upload": "Staging", "download": "Resolving"}
 """What a phase is called."""
 
@@ -79,6 +81,6 @@ def in_words(size: int) -> str:
     value = float(size)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if value < 1024:  # noqa: PLR2004 - the definition of KiB
-            return f"{size} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+            return counted(size, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"

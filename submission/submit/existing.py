@@ -7,6 +7,7 @@ from typing import Any, Final
 from staging_protocol.errors import Denied, InvalidRequest, NotFound
 from staging_protocol.pod_contract import LABEL
 from submission.job_labels import INPUTS, SUBMISSION
+from submission.jobs.pods import FAILED, SUCCEEDED, phase_of
 from submission.kube.api import KubeApi
 from submission.kube.resources import PODS, SERVICES
 from submission.submit.identity import Identity
@@ -50,19 +51,19 @@ class Driver:
             application=labels.get("spark-app-selector", ""),
             submission=labels.get(SUBMISSION, ""),
             bundle=labels.get(LABEL),
-            phase=(pod.get("status") or {}).get("phase", "Pending"),
+            phase=phase_of(pod),
         )
 
     @property
     def has_ended(self) -> bool:
         """Whether it will not do anything any more."""
-        return self.phase in {"Succeeded", "Failed"}
+        return self.phase in {SUCCEEDED, FAILED}
 
     @property
     def in_words(self) -> str:
         """What to tell who submits it again."""
         words = f"the submission {self.submission} is there already"
-        if self.phase != "Failed":
+        if self.phase != FAILED:
             return words
         again = f"spark-staging kill {self.name} -n {self.namespace}, and submit again; or give another id"
         return f"{words}, and its driver has failed; to run it again: {again}"
